@@ -1,0 +1,15 @@
+/* A digest: SHA-256 over parts, each after its length, so that no two lists of parts look alike. */
+#ifndef BASE_DIGEST_H
+#define BASE_DIGEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum { DIGEST_BYTES = 32 };
+
+/* Writes the first `bytes` (at most DIGEST_BYTES) of the digest. */
+void digest_of(const struct slice *parts, size_t count, uint8_t *ret_digest, size_t bytes);
+
+#endif

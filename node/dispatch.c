@@ -1,0 +1,152 @@
+#include "node/dispatch.h"
+
+#include "actor/request.h"
+#include "base/invariant.h"
+#include "node/access.h"
+#include "node/admin.h"
+#include "node/answer.h"
+#include "node/callee.h"
+#include "node/decode.h"
+#include "node/intake.h"
+#include "node/node.h"
+#include "node/route.h"
+#include "node/sink_direct.h"
+#include "node/sink_remote.h"
+#include "node/waiting.h"
+#include "node/watch_relay.h"
+#include "rpc/uri.h"
+
+void dispatch_cancel(void *ctx, struct http_exchange *x)
+{
+    (void)ctx;
+    struct callee *callee = http_exchange_user(x);
+    if (callee != NULL) {
+        callee->cancel(callee);
+    }
+}
+
+void dispatch_writable(void *ctx, struct http_exchange *x)
+{
+    (void)ctx;
+    struct callee *callee = http_exchange_user(x);
+    if (callee != NULL && callee->writable != NULL) {
+        callee->writable(callee);
+    }
+}
+
+static void watch(struct worker *w, struct http_exchange *x, struct request *r, uint32_t timeout_ms)
+{
+    uint32_t shard = identity_shard(&r->identity, w->node->data.shard_count);
+    struct worker *owner = node_worker_of(w->node, shard);
+    if (owner == w) {
+        watch_begin(w, sink_direct_new(x), r, timeout_ms);
+    } else {
+        sink_remote_open(w, owner, x, r, timeout_ms);
+    }
+}
+
+static void on_decoded(const struct intake *in, enum err err, struct request *r,
+                       uint32_t timeout_ms, const struct decode_error *error)
+{
+    struct worker *w = in->worker;
+    if (err != ERR_OK) {
+        w->counts.by_err[err]++;
+        answer_error(in->x, error);
+        return;
+    }
+    r->identity = identity_cache_get(&w->identities, &r->address, w->node->data.address_key);
+    if (in->has_token) {
+        r->has_token = true;
+        memcpy(r->token_hash, in->token_hash, sizeof r->token_hash);
+    }
+    if (r->kind == REQUEST_WATCH) {
+        watch(w, in->x, r, timeout_ms);
+        return;
+    }
+    waiting_begin(w, in->x, r, timeout_ms, in->form);
+}
+
+static void to_actor(struct worker *w, struct http_exchange *x, const struct route *route,
+                     struct slice query, const struct token *token)
+{
+    struct intake in = {.worker = w,
+                        .x = x,
+                        .route = *route,
+                        .query = query,
+                        .has_token = token != NULL,
+                        .form = accepted_form(http_exchange_request(x))};
+    if (token != NULL) {
+        memcpy(in.token_hash, token->hash, sizeof in.token_hash);
+    }
+    intake_begin(&in, on_decoded);
+}
+
+static void refuse(struct worker *w, struct http_exchange *x, enum err err, const char *detail)
+{
+    struct decode_error error;
+    w->counts.by_err[err]++;
+    (void)decode_fail(&error, err, "%s", detail);
+    answer_error(x, &error);
+}
+
+static void refuse_access(struct worker *w, struct http_exchange *x, enum err err,
+                          const char *detail)
+{
+    w->counts.by_err[err]++;
+    if (err == ERR_UNAUTHENTICATED) {
+        answer_unauthenticated(x, detail);
+        return;
+    }
+    struct decode_error error;
+    (void)decode_fail(&error, err, "%s", detail);
+    answer_error(x, &error);
+}
+
+void dispatch_request(void *ctx, struct http_exchange *x)
+{
+    OBJ_CAST(worker, ctx, WORKER_MAGIC);
+    const struct http_request *h = http_exchange_request(x);
+    struct slice path;
+    struct slice query;
+    struct route route;
+    const struct cluster_view *view = worker_view(worker);
+    uint64_t wall_ms = worker_read_clocks(worker); /* what counts from now does so from here */
+    if (access_check_origin(view, h) != ERR_OK) {
+        refuse(worker, x, ERR_FORBIDDEN, "A foreign Host or Origin.");
+        return;
+    }
+    if (uri_split(h->target, &path, &query) != ERR_OK) {
+        refuse(worker, x, ERR_BAD_REQUEST, "The request target is malformed.");
+        return;
+    }
+    enum err err = route_find(h->method, path, &route);
+    if (err == ERR_METHOD_NOT_ALLOWED) {
+        worker->counts.by_err[err]++;
+        answer_not_allowed(x, route.methods);
+        return;
+    }
+    if (err != ERR_OK) {
+        refuse(worker, x, err, "");
+        return;
+    }
+    const struct token *token;
+    const char *detail = "";
+    err = access_check_token(view, h, &route, wall_ms, &token, &detail);
+    if (err != ERR_OK) {
+        refuse_access(worker, x, err, detail);
+        return;
+    }
+    worker->counts.by_route[route.name]++;
+    switch (route.place) {
+    case ROUTE_IS_LATER:
+        refuse(worker, x, ERR_NOT_IMPLEMENTED, "");
+        return;
+    case ROUTE_IS_LOCAL:
+        admin_answer(worker, x, &route, query, token);
+        return;
+    case ROUTE_IS_ACTOR:
+        to_actor(worker, x, &route, query, token);
+        return;
+    }
+    UNREACHABLE();
+}

@@ -1,0 +1,128 @@
+/* Snapshots between nodes: copies of stores, sent by leaders (snapshots_out.c) and taken by replicas that
+ * lack entries which are gone (snapshots_in.c). One a worker, for the shards of that worker.
+ *
+ *     out   COPYING --the copy is made--> SENDING --END, or no word for long--> gone, with the copy
+ *     in    TAKING --all is written--> SYNCING --durable--> INSTALLING --the shard has it--> gone
+ *
+ * What is copied, read and written is on the engine's bulk thread; of each stream SNAPSHOT_WINDOW_BYTES are
+ * on their way at most, whatever the size of the shard. A node that stops or crashes leaves files with the
+ * names below, which the next start removes. */
+#ifndef NODE_SNAPSHOTS_H
+#define NODE_SNAPSHOTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "node/snapshot_wire.h"
+#include "rpc/peer_frame.h"
+#include "storage/disk.h"
+#include "storage/shard.h"
+
+struct worker;
+struct data_dir;
+
+enum {
+    SNAPSHOTS_OUT_MAX = 4, /* at a time; the others are asked for again */
+    SNAPSHOTS_IN_MAX = 8,
+    SNAPSHOT_AGAIN_MS = 1000,     /* without a word: BEGIN is said again */
+    SNAPSHOT_DEAD_MS = 30 * 1000, /* without a word: it is over */
+};
+
+struct snapshot_out {
+    struct list link;
+    struct snapshots *owner;
+    uint32_t shard;
+    bool is_copied;
+    uint64_t from; /* replicas */
+    uint64_t to;
+    uint64_t stream;
+    struct shard *holds; /* its log is held; NULL: it is lost or gone */
+    struct shard_copy copy;
+    struct buf offer;
+    uint64_t next;  /* the first byte not yet sent */
+    uint64_t limit; /* as far as may be sent */
+    uint64_t heard_ms;
+    uint64_t said_ms;
+    int fd;
+    bool is_reading;
+    bool is_over; /* goes when nothing of it is on the bulk thread */
+    struct job read;
+    uint64_t read_at;
+    size_t read_bytes; /* asked; then had */
+    int read_errno;
+    uint8_t *room; /* SNAPSHOT_PART_BYTES */
+};
+
+enum snapshot_in_state { IN_TAKING, IN_SYNCING, IN_INSTALLING, IN_STATE_COUNT };
+
+struct snapshot_in {
+    enum snapshot_in_state state;
+    struct list link;
+    struct snapshots *owner;
+    uint32_t shard;
+    uint64_t from; /* replica */
+    uint64_t stream;
+    uint64_t bytes;
+    uint64_t next;    /* the first byte not yet here */
+    uint64_t written; /* of these: in the file */
+    uint64_t heard_ms;
+    struct buf pending;  /* to be written */
+    struct buf in_write; /* being written */
+    bool is_writing;
+    bool is_over;
+    enum err err;
+    struct job write;
+    struct disk_file *file;
+    char *path;
+    struct buf offer;
+    struct shard_install install;
+};
+
+struct snapshots {
+    struct worker *worker;
+    struct list out;
+    struct list in;
+    size_t out_count;
+    size_t in_count;
+    uint64_t bytes_out; /* counters for metrics */
+    uint64_t bytes_in;
+    uint64_t sent;
+    uint64_t taken;
+    uint64_t failed;
+};
+
+/* Of earlier lives, before there are workers. */
+void snapshots_clean(const struct data_dir *d);
+
+void snapshots_init(struct snapshots *s, struct worker *w);
+/* Before the engine is closed, which ends what is under way on its threads. */
+void snapshots_stop(struct snapshots *s);
+void snapshots_done(struct snapshots *s); /* after that */
+
+/* The engine's hooks: a replica needs a copy; the shard leads no more, or is about to go. */
+void snapshots_send(struct snapshots *s, struct shard *shard, uint64_t to);
+void snapshots_depose(struct snapshots *s, const struct shard *shard);
+
+/* From the node `from`. ERR_CORRUPT: it cannot be read. */
+enum err snapshots_take(struct snapshots *s, uint32_t from,
+                        const struct peer_message *m) MUST_CHECK;
+
+void snapshots_tick(struct snapshots *s, uint64_t now_ms);
+
+/* For snapshots*.c */
+void snapshots_out_stop(struct snapshots *s);
+void snapshots_in_stop(struct snapshots *s);
+void snapshots_out_tick(struct snapshots *s, uint64_t now_ms);
+void snapshots_in_tick(struct snapshots *s, uint64_t now_ms);
+void snapshots_hear_want(struct snapshots *s, uint32_t from, const struct snapshot_want *m);
+void snapshots_hear_end(struct snapshots *s, uint32_t from, const struct snapshot_end *m);
+void snapshots_hear_begin(struct snapshots *s, const struct peer_message *m,
+                          const struct snapshot_begin *begin);
+void snapshots_hear_part(struct snapshots *s, uint32_t from, const struct snapshot_part *part);
+char *snapshots_path(const struct snapshots *s, const char *kind, uint64_t stream);
+/* Removes the file and its lock file, on the loop. */
+void snapshots_unlink(const char *path);
+
+#endif

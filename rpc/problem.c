@@ -1,0 +1,135 @@
+#include "rpc/problem.h"
+
+#include <yajl/yajl_gen.h>
+
+#include "base/address.h"
+#include "base/invariant.h"
+
+static void print(void *ctx, const char *text, size_t len)
+{
+    buf_append(ctx, text, len);
+}
+
+static void put_string(yajl_gen json, struct slice s)
+{
+    INVARIANT(yajl_gen_string(json, s.data, s.len) == yajl_gen_status_ok);
+}
+
+static void put_text(yajl_gen json, const char *name, const char *value)
+{
+    put_string(json, slice_of_str(name));
+    put_string(json, slice_of_str(value));
+}
+
+static void put_bool(yajl_gen json, const char *name, bool value)
+{
+    put_string(json, slice_of_str(name));
+    INVARIANT(yajl_gen_bool(json, value) == yajl_gen_status_ok);
+}
+
+static void put_number(yajl_gen json, const char *name, uint64_t value)
+{
+    PRE(value <= INT64_MAX);
+
+    put_string(json, slice_of_str(name));
+    INVARIANT(yajl_gen_integer(json, (long long)value) == yajl_gen_status_ok);
+}
+
+static void write_members(struct buf *out, enum err err, struct slice detail,
+                          const struct problem_limit *limit, const uint64_t *failed)
+{
+    PRE(err != ERR_OK);
+
+    const struct err_info *info = err_info(err);
+    if (detail.len == 0 || !slice_is_utf8(detail)) {
+        detail = slice_of_str(info->text);
+    }
+    yajl_gen json = yajl_gen_alloc(NULL);
+    INVARIANT(json != NULL);
+    (void)yajl_gen_config(json, yajl_gen_print_callback, print, out);
+    (void)yajl_gen_map_open(json);
+    put_text(json, "type", "about:blank");
+    put_text(json, "title", problem_title(info->status));
+    put_number(json, "status", (uint64_t)info->status);
+    put_string(json, SLICE("detail"));
+    put_string(json, detail);
+    put_text(json, "code", info->code);
+    put_bool(json, "retryable", info->retryable);
+    put_bool(json, "maybe_applied", info->maybe_applied);
+    if (limit != NULL) {
+        put_string(json, SLICE("limit"));
+        (void)yajl_gen_map_open(json);
+        put_text(json, "name", limit->name);
+        put_number(json, "value", limit->value);
+        (void)yajl_gen_map_close(json);
+    }
+    if (failed != NULL) {
+        put_number(json, "failed", *failed);
+    }
+    INVARIANT(yajl_gen_map_close(json) == yajl_gen_status_ok);
+    yajl_gen_free(json);
+}
+
+void problem_write(struct buf *out, enum err err, struct slice detail,
+                   const struct problem_limit *limit)
+{
+    write_members(out, err, detail, limit, NULL);
+}
+
+void problem_write_failed(struct buf *out, enum err err, struct slice detail, uint64_t failed)
+{
+    write_members(out, err, detail, NULL, &failed);
+}
+
+static const struct {
+    int status;
+    const char *title;
+} titles[] = {
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {204, "No Content"},
+    {206, "Partial Content"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
+    {418, "I'm a Teapot"},
+    {422, "Unprocessable Content"},
+    {425, "Too Early"},
+    {426, "Upgrade Required"},
+    {428, "Precondition Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {507, "Insufficient Storage"},
+};
+
+const char *problem_title(int status)
+{
+    for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++) {
+        if (titles[i].status == status) {
+            return titles[i].title;
+        }
+    }
+    return "";
+}

@@ -1,0 +1,258 @@
+"""Clusters: forming one, entering it and leaving it; what holds while nodes come, go and die."""
+
+import json
+import os
+import re
+import subprocess
+import uuid
+
+import pytest
+
+from client import Actor, expect_problem, wait_until
+from cluster import Cluster, command
+from node import Node
+from test_command_line import expect_refused, run
+
+USAGE = 2
+
+
+@pytest.fixture
+def make_cluster(tmp_path, request):
+    """make_cluster(3) gives a cluster; all of them end with the test."""
+    made = []
+
+    def make(*arguments, **named):
+        made.append(Cluster(tmp_path / f"cluster{len(made)}", *arguments, **named))
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.finish()
+    if getattr(request.node, "went_well", False):
+        for cluster in made:
+            for node in cluster.nodes.values():
+                node.discard()
+
+
+@pytest.fixture
+def three(make_cluster):
+    return make_cluster(3)
+
+
+def actors(node, count=24):
+    return [Actor(node.client, f"a{n}") for n in range(count)]
+
+
+def put(actor, key, value):
+    """Until it is acknowledged: a write may be repeated, for it has a key."""
+    token = {"Idempotency-Key": str(uuid.uuid4())}
+    wait_until(lambda: actor.put(key, value, headers=token).status == 204, what="a write")
+
+
+def expect_everywhere(cluster, key, value, count=24):
+    for node in cluster.running():
+        for actor in actors(node, count):
+            answer = actor.get(key)
+            assert (answer.status, answer.json) == (200, value), (actor.path, answer)
+
+
+# Forming
+
+
+def test_any_node_answers_for_any_actor(three):
+    """Actors of all shards, so each node owns some and forwards for others."""
+    assert set(three.states().values()) == {"up"} and set(three.states()) == {1, 2, 3}
+    for n, actor in enumerate(actors(three.nodes[1])):
+        put(actor, "k", "v")
+    expect_everywhere(three, "k", "v")
+    for actor in actors(three.nodes[3]):
+        put(actor, "k", "w")
+    expect_everywhere(three, "k", "w")
+    assert {actor.info().json["owner"] for actor in actors(three.nodes[2])} == {1, 2, 3}
+
+
+def test_the_data_of_a_single_node_becomes_that_of_a_cluster(tmp_path, make_cluster):
+    single = Node(tmp_path / "cluster0" / "node-1", ["--shards", "8", "--workers", "1"], starts=False)
+    os.makedirs(tmp_path / "cluster0")
+    single.start()
+    for actor in actors(single):
+        put(actor, "k", "of one")
+    versions = [actor.get("k").version for actor in actors(single)]
+    single.stop()
+    cluster = make_cluster(3)
+    assert [actor.get("k").version for actor in actors(cluster.nodes[2])] == versions
+    cluster.nodes[1].kill9()
+    wait_until(lambda: cluster.leads(1, cluster.nodes[2]) == [] and None not in [
+        s["leader"] for s in cluster.said(cluster.nodes[2])["shards"]], what="other leaders")
+    expect_everywhere(cluster, "k", "of one")
+
+
+def test_a_started_cluster_needs_its_flags_no_more(three):
+    for actor in actors(three.nodes[1]):
+        put(actor, "k", "v")
+    node = three.nodes[2]
+    node.stop()
+    others = [["--node-id", "3"], ["--peer-listen", "127.0.0.1:1"], ["--cluster-certs", "/other"],
+              ["--cluster-init"], ["--join", "127.0.0.1:1"]]
+    for flags in others:
+        result = run("--data", node.data, "--listen", "127.0.0.1:0", *flags)
+        expect_refused(result, f"{flags[0]}.*the data directory says", USAGE)
+    node.environment = {}
+    node.options = ["--workers", "1", "--memory", "64M"]
+    node.start()  # none of them
+    three.await_replicas(3)
+    node.stop()
+    node.options = [*node.options, *node.flags]  # the same, but for the token, which is used up
+    node.start()
+    three.await_replicas(3)
+    expect_everywhere(three, "k", "v")
+
+
+# Entering
+
+
+def expect_turned_away(node, token, pattern):
+    """A start that ends because the cluster does not let the node in: one sentence behind its log."""
+    result = run(*node.command[1:], "--join-token", token)
+    assert result.returncode == 1 and result.stdout == "", result
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1 and re.search(pattern, lines[0]), result
+    assert not os.path.exists(os.path.join(node.data, "DORMOUSE"))
+
+
+def test_a_token_lets_one_node_in_once(make_cluster):
+    cluster = make_cluster(1)
+    token = cluster.join_token()
+    for wrong in ["dm_" + 43 * "x", "x"]:
+        expect_turned_away(cluster.joiner(2, token=wrong), wrong, "token")
+    cluster.nodes[2] = cluster.joiner(2, token=token)
+    cluster.nodes[2].start()
+    expect_turned_away(cluster.joiner(3, token=token), token, "token")
+    cluster.nodes[3] = cluster.joiner(3, by=2)  # any member is asked
+    cluster.nodes[3].start()
+    cluster.await_replicas(3)
+
+
+def test_a_join_that_was_refused_is_tried_again_with_other_flags(make_cluster):
+    cluster = make_cluster(1)
+    node = cluster.joiner(2, token="dm_wrong")
+    expect_turned_away(node, "dm_wrong", "token")
+    token = cluster.join_token()
+    node.environment = {"DORMOUSE_JOIN_TOKEN": token}
+    node.options = ["--workers", "1"]  # the directory has the rest
+    cluster.nodes[2] = node
+    node.start()
+    wait_until(lambda: cluster.states()[2] == "up", what="a member that is up")
+
+
+def expect_shut_out(node, token, pattern):
+    """A start that nobody answers: its log says why, and it goes on asking."""
+    with open(node.stderr_path, "wb") as stderr:
+        process = subprocess.Popen([*node.command, "--join-token", token], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=stderr)
+    try:
+        wait_until(lambda: re.search(pattern, node.stderr), what="a refusal")
+        assert process.poll() is None, node.stderr
+    finally:
+        process.kill()
+        process.wait()
+    assert not os.path.exists(os.path.join(node.data, "DORMOUSE"))
+
+
+def test_a_node_of_another_ca_is_not_let_in(tmp_path, make_cluster):
+    cluster = make_cluster(1)
+    token = cluster.join_token()
+    stranger = cluster.make(2, ["--join", cluster.nodes[1].peer], certs=str(tmp_path / "other"))
+    expect_shut_out(stranger, token, "peer_down.*certificate")
+    assert cluster.states() == {1: "up"}
+
+
+def test_an_id_is_never_used_again(make_cluster):
+    """Neither by a node that has lost its data, nor after it was removed."""
+    cluster = make_cluster(3)
+    lost = cluster.nodes.pop(3)
+    lost.kill9()
+    lost.discard()
+    expect_turned_away(cluster.joiner(3), cluster.join_token(), "member already")
+    wait_until(lambda: cluster.nodes[1].client.delete("/admin/v1/cluster/members/3").status == 204, what="a removal")
+    expect_shut_out(cluster.joiner(3), cluster.join_token(), "peer_down.*node 3 is not a member")
+    cluster.join(4)
+    assert set(cluster.states()) == {1, 2, 4}
+
+
+# Leaving
+
+
+def test_a_drained_member_leads_nothing_and_keeps_its_replicas(three):
+    url = three.nodes[1].url
+    assert command("cluster", "drain", 2, "--wait", url=url) == "member 2 is drained\n"
+    wait_until(lambda: three.leads(2, three.nodes[3]) == [], what="no leads")
+    assert three.states(three.nodes[3])[2] == "draining"
+    assert all(2 in s["replicas"] for s in three.said()["shards"])
+    assert command("cluster", "undrain", 2, url=three.nodes[2].url) == "member 2 is up\n"
+    wait_until(lambda: three.leads(2) != [], what="leads again")
+
+
+def test_a_removed_members_replicas_go_to_others(make_cluster):
+    cluster = make_cluster(4)
+    for actor in actors(cluster.nodes[4]):
+        put(actor, "k", "v")
+    cluster.nodes[2].kill9()  # dead for good
+    del cluster.nodes[2]
+    assert command("cluster", "remove", 2, "--wait", url=cluster.nodes[3].url) == "member 2 is removed\n"
+    cluster.await_replicas(3, without=[2])
+    assert set(cluster.states()) == {1, 3, 4}
+    expect_everywhere(cluster, "k", "v")
+
+
+def test_the_last_members_stay(make_cluster):
+    cluster = make_cluster(2)
+    client = cluster.nodes[2].client
+    assert client.post("/admin/v1/cluster/members/1/drain").status == 204
+    expect_problem(client.post("/admin/v1/cluster/members/2/drain"), 409, "conflict")
+    expect_problem(client.delete("/admin/v1/cluster/members/7"), 404, "no_such_member")
+    assert client.delete("/admin/v1/cluster/members/1").status == 204
+    expect_problem(client.delete("/admin/v1/cluster/members/2"), 409, "conflict")
+
+
+# Dying
+
+
+def test_what_was_acknowledged_is_there_whoever_dies(three):
+    """Each node once, while the others are written to; a retry acts once, on any node."""
+    for victim in [2, 1, 3]:
+        three.nodes[victim].kill9()
+        survivor = three.running()[0]
+        for actor in actors(survivor, 8):
+            token = f"{actor.path}-{victim}"
+            add = {"headers": {"Idempotency-Key": token}}
+            wait_until(lambda: actor.txn([{"add": "n"}], **add).status == 200, what="a write")
+            other = Actor(three.running()[-1].client, actor.id)
+            answer = other.txn([{"add": "n"}], **add)
+            assert answer.status == 200 and answer.is_replay, answer
+        three.nodes[victim].start()
+        three.await_replicas(3)
+    expect_everywhere(three, "n", 3, 8)
+
+
+def test_two_of_three_away_are_503_and_nothing_is_lost(three):
+    for actor in actors(three.nodes[1], 8):
+        put(actor, "k", "v")
+    for victim in [2, 3]:
+        three.nodes[victim].kill9()
+    answer = Actor(three.nodes[1].client, "a0").put("k", "w", headers={"Dormouse-Timeout": "1000"})
+    assert answer.status in (503, 504), answer
+    for victim in [2, 3]:
+        three.nodes[victim].start()
+    three.await_replicas(3)
+    for actor in actors(three.nodes[2], 8)[1:]:
+        assert actor.get("k").json == "v"
+    assert Actor(three.nodes[3].client, "a0").get("k").json in ("v", "w")
+
+
+def test_the_command_line_shows_the_cluster(three):
+    shown = json.loads(command("--json", "cluster", "status", url=three.nodes[3].url))
+    assert {m["id"]: m["replicas"] for m in shown["members"]} == {1: 8, 2: 8, 3: 8}
+    assert (shown["shards"], shown["replicas_min"], shown["without_leader"]) == (8, 3, 0)
+    text = command("cluster", "members", url=three.nodes[1].url)
+    assert all(node.peer in text for node in three.nodes.values())
