@@ -190,6 +190,8 @@ struct group_peer {
 bool group_is_changing(const struct group *g);
 /* The members, this one among them, as of the newest configuration in the log. */
 size_t group_peers(const struct group *g, struct group_peer ret_peers[GROUP_MEMBERS_MAX]);
+/* The same, as of the newest that is committed: should the leader go now, these elect the next. */
+size_t group_agreed_peers(const struct group *g, struct group_peer ret_peers[GROUP_MEMBERS_MAX]);
 
 /* Reads. What this replica has applied may be answered as the newest state once a majority of voters has
  * said, after the read came, that it follows this leader still, and all is applied that was committed

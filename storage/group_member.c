@@ -12,9 +12,8 @@ _Static_assert((int)GROUP_STANDBY == RAFT_STANDBY && (int)GROUP_VOTER == RAFT_VO
                    (int)GROUP_SPARE == RAFT_SPARE,
                "roles are stored as the core's numbers");
 
-static struct group_config config_of_core(const struct group *g)
+static struct group_config config_of(const struct raft_configuration *from)
 {
-    const struct raft_configuration *from = &g->core.configuration;
     struct group_config c = {0};
     INVARIANT(from->n <= GROUP_MEMBERS_MAX);
     for (unsigned i = 0; i < from->n; i++) {
@@ -68,7 +67,7 @@ enum err group_assign(struct group *g, uint64_t replica, enum group_role role, u
     if (err != ERR_OK) {
         return err;
     }
-    struct group_config c = config_of_core(g);
+    struct group_config c = config_of(&g->core.configuration);
     struct group_member *m = group_config_find(&c, replica);
     if (m != NULL ? m->role == role : c.count == GROUP_MEMBERS_MAX) {
         return m != NULL ? ERR_CONFLICT : ERR_TOO_LARGE;
@@ -94,7 +93,7 @@ enum err group_remove(struct group *g, uint64_t replica, uint64_t now_ms)
     if (err != ERR_OK) {
         return err;
     }
-    struct group_config c = config_of_core(g);
+    struct group_config c = config_of(&g->core.configuration);
     if (group_config_find(&c, replica) == NULL) {
         return ERR_NOT_FOUND;
     }
@@ -127,9 +126,10 @@ bool group_is_changing(const struct group *g)
     return g->core.configuration_uncommitted_index != 0;
 }
 
-size_t group_peers(const struct group *g, struct group_peer ret_peers[GROUP_MEMBERS_MAX])
+static size_t peers_of(const struct group *g, const struct raft_configuration *from,
+                       struct group_peer ret_peers[GROUP_MEMBERS_MAX])
 {
-    struct group_config c = config_of_core(g);
+    struct group_config c = config_of(from);
     for (size_t i = 0; i < c.count; i++) {
         raft_index match = 0;
         (void)raft_match_index(&g->core, c.members[i].replica, &match); /* 0 where it cannot say */
@@ -137,4 +137,16 @@ size_t group_peers(const struct group *g, struct group_peer ret_peers[GROUP_MEMB
             .replica = c.members[i].replica, .role = c.members[i].role, .match = match};
     }
     return c.count;
+}
+
+size_t group_peers(const struct group *g, struct group_peer ret_peers[GROUP_MEMBERS_MAX])
+{
+    return peers_of(g, &g->core.configuration, ret_peers);
+}
+
+size_t group_agreed_peers(const struct group *g, struct group_peer ret_peers[GROUP_MEMBERS_MAX])
+{
+    return peers_of(
+        g, group_is_changing(g) ? &g->core.configuration_committed : &g->core.configuration,
+        ret_peers);
 }

@@ -125,6 +125,7 @@ enum err shard_remove(struct shard *s, uint64_t replica) MUST_CHECK;
 enum err shard_transfer(struct shard *s, uint64_t replica) MUST_CHECK; /* 0: to any voter */
 bool shard_is_transferring(const struct shard *s);
 bool shard_is_changing(const struct shard *s); /* its members */
+/* As of the newest configuration that is committed. */
 size_t shard_peers(const struct shard *s, struct group_peer ret_peers[GROUP_MEMBERS_MAX]);
 
 /* Snapshots. shard_copy makes a copy of the leader's store, as of one of its transactions. shard_offer makes the message that goes with it, to shard_install of

@@ -58,7 +58,7 @@ bool shard_is_changing(const struct shard *s)
 
 size_t shard_peers(const struct shard *s, struct group_peer ret_peers[GROUP_MEMBERS_MAX])
 {
-    return group_peers(s->group, ret_peers);
+    return group_agreed_peers(s->group, ret_peers);
 }
 
 /* Proofs */

@@ -79,6 +79,24 @@ static void a_joiner_becomes_a_voter_step_by_step(void **state)
     cluster_expect(joiner, second, "two");
 }
 
+static void a_member_counts_until_a_majority_knows_that_it_has_gone(void **state)
+{
+    struct group_peer peers[GROUP_MEMBERS_MAX];
+    struct group_cluster *c = *state;
+    struct cluster_node *leader = cluster_elect(c);
+    struct cluster_node *other = other_than(c, leader);
+    cluster_cut_off(c, leader, true);
+    expect_err(group_remove(leader->group, other->replica, c->now_ms), ERR_OK);
+    cluster_run(c, 50);
+    assert_true(group_is_changing(leader->group));
+    assert_int_equal(role_of(leader, other), NO_MEMBER);
+    assert_int_equal(group_agreed_peers(leader->group, peers), 3);
+    cluster_cut_off(c, leader, false);
+    cluster_run(c, 5000);
+    leader = cluster_elect(c);
+    assert_false(group_is_changing(leader->group));
+}
+
 static void a_replica_does_not_vote_before_it_has_the_log(void **state)
 {
     struct group_cluster *c = *state;
@@ -595,6 +613,7 @@ static void leadership_is_handed_to_voters_alone(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 TEST_MAIN(TEST(a_joiner_becomes_a_voter_step_by_step),
+          TEST(a_member_counts_until_a_majority_knows_that_it_has_gone),
           TEST(a_replica_does_not_vote_before_it_has_the_log), TEST(one_change_follows_the_other),
           TEST(what_changes_nothing_or_cannot_be_is_refused), TEST(a_fresh_leader_changes_nothing),
           TEST(without_its_guard_a_fresh_leader_changes_members),
