@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "node/node.h"
 #include "node/record.h"
+#include "node/standing.h"
 #include "node/status.h"
 #include "node/steward.h"
 
@@ -36,6 +37,7 @@ struct dial_list {
     size_t count;
     struct board_node heard[BOARD_NODES_MAX];
     size_t heard_count;
+    bool has_leaving;
 };
 
 static void add(struct dial_list *l, const struct neighbours *n, uint32_t node, const char *address)
@@ -63,9 +65,11 @@ static void add_members(struct dial_list *l, const struct neighbours *n)
 {
     for (size_t i = 0; i < n->view->member_count; i++) {
         const struct cluster_member *m = &n->view->members[i];
-        if (m->state != MEMBER_REMOVED) {
+        enum standing standing = standing_of(n->worker, m->id);
+        if (standing != STANDING_REMOVED) {
             add(l, n, m->id, m->peer);
         }
+        l->has_leaving = l->has_leaving || standing == STANDING_LEAVING;
     }
 }
 
@@ -75,9 +79,7 @@ static void add_living(struct dial_list *l, const struct neighbours *n)
     struct board *b = &n->worker->node->board;
     for (size_t i = 0; i < l->heard_count; i++) {
         const struct board_node *other = &l->heard[i];
-        const struct cluster_member *m =
-            n->view != NULL ? cluster_view_member(n->view, other->node) : NULL;
-        bool is_removed = m != NULL && m->state == MEMBER_REMOVED;
+        bool is_removed = standing_of(n->worker, other->node) == STANDING_REMOVED;
         if (!is_removed && board_is_alive(b, other->node, clock_mono_ms())) {
             add(l, n, other->node, other->peer);
         }
@@ -106,6 +108,7 @@ static void set_members(struct neighbours *n)
     }
     add_heard(l, n);
     peers_set_members(n->peers, l->members, l->count);
+    n->has_leaving = l->has_leaving;
     mem_free(l);
     n->is_stale = false;
 }
@@ -162,21 +165,6 @@ void neighbours_invite(struct neighbours *n, uint32_t node, const char *address)
     g->until_ms = until_ms;
     (void)snprintf(g->address, sizeof g->address, "%s", address);
     n->is_stale = true;
-}
-
-enum standing { STANDING_MEMBER, STANDING_STRANGER, STANDING_REMOVED };
-
-static enum standing standing_of(const struct neighbours *n, uint32_t node)
-{
-    const struct cluster_member *m;
-    if (n->view == NULL || n->view->member_count == 0) {
-        return n->worker->node->has_joined ? STANDING_MEMBER : STANDING_STRANGER;
-    }
-    m = cluster_view_member(n->view, node);
-    if (m == NULL) {
-        return STANDING_STRANGER;
-    }
-    return m->state == MEMBER_REMOVED ? STANDING_REMOVED : STANDING_MEMBER;
 }
 
 /* What comes */
@@ -267,17 +255,28 @@ static enum err take_message_of_stranger(struct worker *w, uint32_t from,
     }
 }
 
+/* A stranger may ask to become a member. */
+static bool may_order(enum standing standing)
+{
+    return standing == STANDING_MEMBER || standing == STANDING_STRANGER;
+}
+
+static bool is_heard(enum standing standing)
+{
+    return standing == STANDING_MEMBER || standing == STANDING_LEAVING;
+}
+
 static void on_message(void *ctx, uint32_t from, const struct peer_message *m)
 {
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
-    enum standing standing = standing_of(&worker->neighbours, from);
+    enum standing standing = standing_of(worker, from);
     enum err err = ERR_OK;
     (void)worker_read_clocks(worker);
     if (!names_a_group(worker, m->group)) {
         err = ERR_CORRUPT;
-    } else if (m->kind == PEER_KIND_ORDER && standing != STANDING_REMOVED) {
+    } else if (m->kind == PEER_KIND_ORDER && may_order(standing)) {
         err = orders_take_order(&worker->orders, from, standing == STANDING_MEMBER, m->payload);
-    } else if (standing == STANDING_MEMBER) {
+    } else if (m->kind != PEER_KIND_ORDER && is_heard(standing)) {
         err = take_member_message(worker, from, m);
     } else if (standing == STANDING_STRANGER) {
         err = take_message_of_stranger(worker, from, m);
@@ -291,7 +290,7 @@ static void on_message(void *ctx, uint32_t from, const struct peer_message *m)
 static bool admits(void *ctx, const struct peer_hello *hello)
 {
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
-    return standing_of(&worker->neighbours, hello->node) != STANDING_REMOVED;
+    return standing_of(worker, hello->node) != STANDING_REMOVED;
 }
 
 static void on_up(void *ctx, const struct peer_hello *hello, enum peer_channel channel)
@@ -374,7 +373,7 @@ static void send_status(struct neighbours *n)
     INVARIANT(err == ERR_OK);
     for (size_t i = 0; n->view != NULL && i < n->view->member_count; i++) {
         const struct cluster_member *m = &n->view->members[i];
-        if (m->id != w->node->id && m->state != MEMBER_REMOVED) {
+        if (m->id != w->node->id && standing_of(w, m->id) != STANDING_REMOVED) {
             (void)neighbours_send(n, m->id, PEER_KIND_STATUS, SHARD_META, buf_slice(&payload));
         }
     }
@@ -399,6 +398,7 @@ void neighbours_tick(struct neighbours *n, uint64_t now_ms)
     }
     if (now_ms >= n->next_status_ms) {
         n->next_status_ms = now_ms + STATUS_MS;
+        n->is_stale = n->has_leaving; /* it may not be needed any more */
         send_status(n);
     }
 }

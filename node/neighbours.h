@@ -7,9 +7,10 @@
  *                                            --STATUS-->           board
  *                                            --ORDER, OUTCOME-->   orders (worker 0)
  *
- * Who may speak: whoever has a certificate of the cluster's CA may connect, but for a removed member. Of a
- * node that the newest view does not name nothing is taken but its order to become a member, and what
- * concerns the meta group: the view may be older than the member, and it may be the one to learn so from.
+ * Who may speak (node/standing.h): whoever has a certificate of the cluster's CA may connect, but for a
+ * removed member of which nothing is left. Of a node that the newest view does not name nothing is taken
+ * but its order to become a member, and what concerns the meta group: the view may be older than the
+ * member, and it may be the one to learn so from.
  * A node that has no view yet, for it has just joined, listens to all of them and dials whom it has heard.
  *
  * On a single node it is closed, and every call is without effect. */
@@ -44,6 +45,7 @@ struct neighbours {
     struct peers *peers; /* NULL: closed */
     bool is_closing;
     bool is_stale;             /* who there is must be looked at again */
+    bool has_leaving;          /* a node that was removed is still needed */
     struct cluster_view *view; /* the newest seen; NULL before the first */
     uint64_t view_number;
     uint64_t nodes_number; /* of the board, as last looked at */

@@ -246,6 +246,36 @@ static bool has_node(const struct place *place, uint32_t node)
     return false;
 }
 
+static bool is_on(const struct board_shard *said, uint32_t node)
+{
+    for (uint32_t i = 0; i < said->replica_count; i++) {
+        if (replica_node(said->replicas[i].replica) == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A removed member that lives hears of the records until no group counts it any more: by them it hands
+ * over what it leads. */
+static bool may_leave_meta(const struct worker *w, const struct cluster_view *v, uint32_t node)
+{
+    struct board *board = &w->node->board;
+    uint64_t now_ms = clock_mono_ms();
+    if (node != w->node->id && !board_is_alive(board, node, now_ms)) {
+        return true;
+    }
+    for (uint32_t id = 0; id < w->node->data.shard_count; id++) {
+        struct place place = cluster_view_place(v, id);
+        struct board_line line;
+        if (has_node(&place, node) || !board_find(board, id, now_ms, &line) ||
+            is_on(&line.said, node)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Every member has a replica of the meta group, for it must know of the cluster. True: one changes. */
 static bool place_meta(const struct worker *w, const struct cluster_view *v,
                        struct records_changes *c)
@@ -262,7 +292,8 @@ static bool place_meta(const struct worker *w, const struct cluster_view *v,
             put_sequence(c, v, v->next_sequence + 1);
             return true;
         }
-        if (m->state == MEMBER_REMOVED && has && place.replica_count > 1) {
+        if (m->state == MEMBER_REMOVED && has && place.replica_count > 1 &&
+            may_leave_meta(w, v, m->id)) {
             remove_from_place(c, v, SHARD_META, m->id);
             return true;
         }
