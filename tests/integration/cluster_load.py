@@ -205,7 +205,7 @@ class Steady:
         self.thread.join()
 
     def _run(self):
-        client = Client(self.node.url)
+        client = Client(self.node.url, ca=self.node.ca)
         number = 0
         while not self.is_over.is_set():
             number += 1

@@ -50,17 +50,28 @@ class Certs:
             assert run.returncode == 0, run
         return folder
 
+    def renew(self, node_id):
+        """Another certificate, and another key, in place of the node's."""
+        run = subprocess.run(
+            [command_line(), "cluster", "certs", "--dir", self.directory, "--node-id", str(node_id),
+             "--host", "127.0.0.1", "--renew"], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run
+
+    @property
+    def ca(self):
+        return os.path.join(self.directory, "ca.pem")
+
 
 class Member(Node):
     """A node of a cluster; after its first start it knows by itself what it is of."""
 
-    def __init__(self, data, node_id, port, flags, options, certs, first_options=(), prefix=None):
+    def __init__(self, data, node_id, port, flags, options, certs, first_options=(), prefix=None, ca=None):
         self.id = node_id
         self.certs = certs
         self.prefix = prefix
         self.peer = f"127.0.0.1:{port}"
         self.flags = [*flags, "--node-id", str(node_id), "--peer-listen", self.peer, "--cluster-certs", certs]
-        super().__init__(data, [*self.flags, *options, *first_options], starts=False)
+        super().__init__(data, [*self.flags, *options, *first_options], ca=ca, starts=False)
         self.later_options = list(options)
 
     @property
@@ -79,7 +90,7 @@ class Member(Node):
 
     def cluster(self):
         """What it says of the cluster; a connection of its own, for any thread."""
-        client = Client(self.url)
+        client = Client(self.url, ca=self.ca)
         try:
             answer = client.get("/admin/v1/cluster")
             assert answer.status == 200, answer
@@ -88,7 +99,7 @@ class Member(Node):
             client.close()
 
     def is_ready(self):
-        client = Client(self.url)
+        client = Client(self.url, ca=self.ca)
         try:
             return client.get("/readyz").status == 200
         finally:
@@ -96,7 +107,7 @@ class Member(Node):
 
     def metric(self, name):
         """Of all workers together."""
-        client = Client(self.url)
+        client = Client(self.url, ca=self.ca)
         try:
             lines = client.get("/metrics").body.decode().splitlines()
         finally:
@@ -110,12 +121,13 @@ class Member(Node):
 class Cluster:
     """Nodes by their ids. Node 1 begins; `grow` adds more, `settle` waits until all is where it should be."""
 
-    def __init__(self, directory, options=SMALL, shards=SHARDS, prefix=None):
+    def __init__(self, directory, options=SMALL, shards=SHARDS, prefix=None, is_secure=False):
         self.directory = str(directory)
         os.makedirs(self.directory, exist_ok=True)
         self.options = list(options)
         self.shards = shards
         self.prefix = prefix  # a function of the node: what its command begins with
+        self.is_secure = is_secure  # the certificates for nodes serve clients as well
         self.environment = {}
         self.certs = Certs(os.path.join(self.directory, "certs"))
         self.nodes = {}
@@ -139,7 +151,12 @@ class Cluster:
         """A node that is not started, and not one of ours yet."""
         data = str(data or os.path.join(self.directory, f"data-{node_id}"))
         certs = certs or self.certs.of(node_id)
-        node = Member(data, node_id, free_port(), flags, self.options, certs, first_options, self.prefix)
+        options, ca = self.options, None
+        if self.is_secure:
+            ca = self.certs.ca
+            options = [*options, "--tls-cert", os.path.join(certs, "node.pem"),
+                       "--tls-key", os.path.join(certs, "node-key.pem")]
+        node = Member(data, node_id, free_port(), flags, options, certs, first_options, self.prefix, ca)
         node.environment = dict(self.environment)
         return node
 
