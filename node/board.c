@@ -116,7 +116,7 @@ void board_count_leads(struct board *b, uint64_t now_ms, struct placement_leads 
     for (size_t i = 0; i < count; i++) {
         nodes[i].leads = 0;
     }
-    for (uint32_t shard = 0; shard <= b->shard_count; shard++) {
+    for (uint32_t shard = 0; shard < b->shard_count; shard++) {
         const struct board_line *line = &b->lines[shard];
         for (size_t i = 0; i < count && is_fresh(line->heard_ms, now_ms); i++) {
             nodes[i].leads += nodes[i].id == line->leader ? 1 : 0;

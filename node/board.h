@@ -70,7 +70,8 @@ bool board_is_alive(struct board *b, uint32_t node, uint64_t now_ms);
 bool board_is_staying(struct board *b, uint32_t node, uint64_t now_ms); /* alive, and not leaving */
 uint64_t
 board_nodes_number(struct board *b); /* another one: there are others to dial, or elsewhere */
-/* Fills in how many shards each of them leads. */
+/* Fills in how many shards of actors each of them leads. The meta group has next to nothing to do: a node
+ * that leads it alone would have no share in the work. */
 void board_count_leads(struct board *b, uint64_t now_ms, struct placement_leads *nodes,
                        size_t count);
 /* Every node that was ever heard; at most `max`. */

@@ -58,7 +58,7 @@ struct placement_change placement_next(struct placement_member *members, size_t 
 /* Leaderships. What this node knows of the members that could take one. */
 struct placement_leads {
     uint32_t id;
-    uint32_t leads;    /* shards that it leads now */
+    uint32_t leads;    /* shards of actors that it leads now */
     uint32_t replicas; /* shards that it could lead */
     bool may_lead;     /* up, reachable, neither draining nor removed */
 };

@@ -96,18 +96,26 @@ static void a_shard_that_there_is_not_is_dropped(void **state)
 static void leaderships_are_counted_of_those_asked_about_and_while_they_are_fresh(void **state)
 {
     struct placement_leads leads[] = {{.id = 1, .leads = 9}, {.id = 2}, {.id = 3}};
-    const struct board_shard said[] = {led(0, 1), led(1, 1), led(SHARD_META, 1), led(2, 1)};
+    const struct board_shard said[] = {led(0, 1), led(1, 1), led(2, 1)};
     board_note(*state, 1, &said[0], NOW_MS);
     board_note(*state, 2, &said[1], NOW_MS + 1);
-    board_note(*state, 2, &said[2], NOW_MS + 1);
-    board_note(*state, 4, &said[3], NOW_MS + 1);
+    board_note(*state, 4, &said[2], NOW_MS + 1);
     board_count_leads(*state, NOW_MS, leads, 3);
     assert_int_equal(leads[0].leads, 1);
-    assert_int_equal(leads[1].leads, 2);
+    assert_int_equal(leads[1].leads, 1);
     assert_int_equal(leads[2].leads, 0);
     board_count_leads(*state, NOW_MS + FRESH_MS, leads, 3);
     assert_int_equal(leads[0].leads, 0);
-    assert_int_equal(leads[1].leads, 2);
+    assert_int_equal(leads[1].leads, 1);
+}
+
+static void who_leads_the_meta_group_has_no_share_in_the_work_by_that(void **state)
+{
+    struct placement_leads leads[] = {{.id = 1}};
+    const struct board_shard said = led(SHARD_META, 1);
+    board_note(*state, 1, &said, NOW_MS);
+    board_count_leads(*state, NOW_MS, leads, 1);
+    assert_int_equal(leads[0].leads, 0);
 }
 
 /* Nodes */
@@ -178,6 +186,7 @@ TEST_MAIN(BOARD_TEST(nobody_leads_what_nobody_has_spoken_of),
           BOARD_TEST(what_was_said_grows_old_and_can_be_said_again),
           BOARD_TEST(a_shard_that_there_is_not_is_dropped),
           BOARD_TEST(leaderships_are_counted_of_those_asked_about_and_while_they_are_fresh),
+          BOARD_TEST(who_leads_the_meta_group_has_no_share_in_the_work_by_that),
           BOARD_TEST(a_node_that_was_heard_lives_for_a_while),
           BOARD_TEST(a_node_that_stops_lives_and_does_not_stay),
           BOARD_TEST(a_node_is_where_it_last_said),
