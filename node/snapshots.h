@@ -1,8 +1,13 @@
 /* Snapshots between nodes: copies of stores, sent by leaders (snapshots_out.c) and taken by replicas that
  * lack entries which are gone (snapshots_in.c). One a worker, for the shards of that worker.
  *
- *     out   COPYING --the copy is made--> SENDING --END, or no word for long--> gone, with the copy
+ *     out   COPYING --the copy is made--> SENDING --END: installed--> FOLLOWING --it has the log--> gone
+ *           gone as well: no word for long, or a failure; the shard leads no more; it follows no further
  *     in    TAKING --all is written--> SYNCING --durable--> INSTALLING --the shard has it--> gone
+ *
+ * The log that comes after a copy is held while it is on its way, and until the replica has it as well: else
+ * it might need another copy at once. It is held for a replica that is heard: memory for the log is memory
+ * that writers are refused. So it goes after a short silence, while the copy waits for longer.
  *
  * What is copied, read and written is on the engine's bulk thread; of each stream SNAPSHOT_WINDOW_BYTES are
  * on their way at most, whatever the size of the shard. A node that stops or crashes leaves files with the
@@ -27,6 +32,7 @@ enum {
     SNAPSHOTS_OUT_MAX = 4, /* at a time; the others are asked for again */
     SNAPSHOTS_IN_MAX = 8,
     SNAPSHOT_AGAIN_MS = 1000,     /* without a word: BEGIN is said again */
+    SNAPSHOT_SILENT_MS = 3000,    /* without a word, or progress: the log is not held for it */
     SNAPSHOT_DEAD_MS = 30 * 1000, /* without a word: it is over */
 };
 
@@ -35,15 +41,19 @@ struct snapshot_out {
     struct snapshots *owner;
     uint32_t shard;
     bool is_copied;
+    bool is_taken; /* it follows */
     uint64_t from; /* replicas */
     uint64_t to;
     uint64_t stream;
-    struct shard *holds; /* its log is held; NULL: it is lost or gone */
+    struct shard *led; /* NULL: it is lost or gone */
+    bool holds_log;
+    uint64_t wanted; /* the index that it has once it needs no log held */
+    uint64_t match;  /* that it was last seen to have */
     struct shard_copy copy;
     struct buf offer;
-    uint64_t next;  /* the first byte not yet sent */
-    uint64_t limit; /* as far as may be sent */
-    uint64_t heard_ms;
+    uint64_t next;     /* the first byte not yet sent */
+    uint64_t limit;    /* as far as may be sent */
+    uint64_t heard_ms; /* it follows: when it had more than before */
     uint64_t said_ms;
     int fd;
     bool is_reading;

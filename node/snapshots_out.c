@@ -14,11 +14,19 @@
 #include "node/snapshots.h"
 #include "node/worker.h"
 
+static void hold_log(struct snapshot_out *o)
+{
+    if (!o->holds_log) {
+        shard_hold_log(o->led);
+        o->holds_log = true;
+    }
+}
+
 static void release_log(struct snapshot_out *o)
 {
-    if (o->holds != NULL) {
-        shard_release_log(o->holds);
-        o->holds = NULL;
+    if (o->holds_log) {
+        shard_release_log(o->led);
+        o->holds_log = false;
     }
 }
 
@@ -42,6 +50,7 @@ static void end(struct snapshot_out *o)
 {
     o->is_over = true;
     release_log(o);
+    o->led = NULL;
     if (o->is_copied && !o->is_reading) {
         free_out(o);
     }
@@ -130,10 +139,10 @@ static void read_more(struct snapshot_out *o)
 /* The offer must be made while the log still has what comes after the copy. */
 static enum err offer(struct snapshot_out *o)
 {
-    if (o->holds == NULL || o->copy.applied.index == 0) {
+    if (o->led == NULL || o->copy.applied.index == 0) {
         return ERR_NOT_OWNER;
     }
-    return shard_offer(o->holds, o->to, &o->copy.applied, &o->offer);
+    return shard_offer(o->led, o->to, &o->copy.applied, &o->offer);
 }
 
 static void on_copied(struct shard_copy *c, enum err err)
@@ -169,10 +178,22 @@ static struct snapshot_out *find_to(const struct snapshots *s, uint32_t shard, u
     return NULL;
 }
 
+/* What it has taken was of no use: the log after it is gone. What is wanted at the same moment was so before
+ * its answer came. */
+static bool has_failed_to_follow(const struct snapshot_out *o)
+{
+    return o->is_taken && clock_mono_ms() >= o->heard_ms + SNAPSHOT_AGAIN_MS;
+}
+
 /* A copy that is older than what is wanted is refused by shard_offer. */
 void snapshots_send(struct snapshots *s, struct shard *shard, uint64_t to)
 {
-    if (s->out_count >= SNAPSHOTS_OUT_MAX || find_to(s, shard_id(shard), to) != NULL) {
+    struct snapshot_out *before = find_to(s, shard_id(shard), to);
+    if (before != NULL && has_failed_to_follow(before)) {
+        end(before);
+        before = NULL;
+    }
+    if (s->out_count >= SNAPSHOTS_OUT_MAX || before != NULL) {
         return;
     }
     struct snapshot_out *o = MEM_NEW(struct snapshot_out);
@@ -193,15 +214,15 @@ void snapshots_send(struct snapshots *s, struct shard *shard, uint64_t to)
         free_out(o); /* busy: it is asked for again */
         return;
     }
-    shard_hold_log(shard);
-    o->holds = shard;
+    o->led = shard;
+    hold_log(o);
 }
 
 void snapshots_depose(struct snapshots *s, const struct shard *shard)
 {
     LIST_FOREACH_SAFE (link, &s->out) {
         struct snapshot_out *o = LIST_ENTRY(link, struct snapshot_out, link);
-        if (o->holds == shard) {
+        if (o->led == shard) {
             end(o);
         }
     }
@@ -213,7 +234,8 @@ static struct snapshot_out *find_stream(const struct snapshots *s, uint32_t from
 {
     LIST_FOREACH (link, &s->out) {
         struct snapshot_out *o = LIST_ENTRY(link, struct snapshot_out, link);
-        if (o->stream == stream && replica_node(o->to) == from && !o->is_over && o->is_copied) {
+        if (o->stream == stream && replica_node(o->to) == from && !o->is_over && o->is_copied &&
+            !o->is_taken) {
             return o;
         }
     }
@@ -229,12 +251,48 @@ void snapshots_hear_want(struct snapshots *s, uint32_t from, const struct snapsh
         return;
     }
     o->heard_ms = clock_mono_ms();
+    hold_log(o);
     bool is_behind = m->limit <= o->limit && m->next < o->next; /* it hears nothing new */
     if (is_behind || m->next > o->next) {
         o->next = m->next;
     }
     o->limit = m->limit > o->limit ? m->limit : o->limit;
     read_more(o);
+}
+
+/* Following */
+
+static uint64_t match_of(const struct snapshot_out *o)
+{
+    struct group_peer peers[GROUP_MEMBERS_MAX];
+    size_t count = shard_peers(o->led, peers);
+    for (size_t i = 0; i < count; i++) {
+        if (peers[i].replica == o->to) {
+            return peers[i].match;
+        }
+    }
+    return 0;
+}
+
+static void begin_following(struct snapshot_out *o)
+{
+    struct shard_status status;
+    shard_status(o->led, &status);
+    o->is_taken = true;
+    o->wanted = status.last;
+    o->match = match_of(o);
+    o->heard_ms = clock_mono_ms();
+}
+
+static void go_on_following(struct snapshot_out *o, uint64_t now_ms)
+{
+    uint64_t match = match_of(o);
+    if (match >= o->wanted || now_ms >= o->heard_ms + SNAPSHOT_SILENT_MS) {
+        end(o);
+    } else if (match > o->match) {
+        o->match = match;
+        o->heard_ms = now_ms;
+    }
 }
 
 void snapshots_hear_end(struct snapshots *s, uint32_t from, const struct snapshot_end *m)
@@ -250,7 +308,7 @@ void snapshots_hear_end(struct snapshots *s, uint32_t from, const struct snapsho
     s->sent++;
     LOG(LOG_INFO, "snapshot_sent", LOG_INT("shard", (int32_t)o->shard), LOG_INT("peer", from),
         LOG_INT("bytes", (int64_t)o->copy.bytes));
-    end(o);
+    begin_following(o);
 }
 
 void snapshots_out_stop(struct snapshots *s)
@@ -270,9 +328,16 @@ void snapshots_out_tick(struct snapshots *s, uint64_t now_ms)
         if (!o->is_copied || o->is_over) {
             continue;
         }
+        if (o->is_taken) {
+            go_on_following(o, now_ms);
+            continue;
+        }
         if (now_ms >= o->heard_ms + SNAPSHOT_DEAD_MS) {
             fail(o, "sending", "no word of the other node");
             continue;
+        }
+        if (now_ms >= o->heard_ms + SNAPSHOT_SILENT_MS) {
+            release_log(o);
         }
         if (now_ms >= o->heard_ms + SNAPSHOT_AGAIN_MS && now_ms >= o->said_ms + SNAPSHOT_AGAIN_MS) {
             say_begin(o);
