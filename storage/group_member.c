@@ -109,6 +109,7 @@ enum err group_transfer(struct group *g, uint64_t replica, uint64_t now_ms)
     if (raft_transferee(&g->core) != 0) {
         return ERR_OVERLOADED;
     }
+    g->owed_index = 0;
     struct raft_event event = {.time = now_ms, .type = RAFT_TRANSFER};
     event.transfer.server_id = replica;
     int rc = group_step(g, &event);

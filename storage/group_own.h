@@ -73,6 +73,10 @@ struct group {
     bool heard_is_old;                   /* that message is of an older term */
     bool heard_was_taken;                /* some of these entries are in the log now */
 
+    /* The core hands leadership over, to one that lacks some of the log up to here; 0: it does not. */
+    uint64_t owed_index;
+    uint64_t owed_term;
+
     struct list held;
     size_t held_count;
     uint64_t term_sequence; /* of the last term and vote */
@@ -106,6 +110,7 @@ struct raft_entry *group_entries_for_core(const struct group_entry *entries, siz
 /* Peers: group_send.c */
 void group_send_messages(struct group *g, const struct raft_update *update);
 void group_send(struct group *g, uint64_t to, struct slice message);
+void group_send_owed(struct group *g); /* leadership, once who takes it has the whole log */
 void group_release_held(struct group *g);
 void group_free_held(struct group *g);
 

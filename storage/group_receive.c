@@ -197,7 +197,9 @@ static enum err hear_appended(struct group *g, const struct group_message *m, ui
         result->rejected = m->appended.rejected;
         result->last_log_index = m->appended.last_index;
     }
-    return group_hear(g, m, &for_core, now_ms);
+    enum err err = group_hear(g, m, &for_core, now_ms);
+    group_send_owed(g);
+    return err;
 }
 
 /* Votes */

@@ -162,6 +162,55 @@ static void encode_ask_vote(struct group *g, struct group_message *m,
     group_wire_encode(m, &g->scratch);
 }
 
+/* Leadership */
+
+/* The core lets a replica go as soon as it has acknowledged anything, and only once. One that still writes
+ * what came after that does not take it, and all proposals would wait until the core gives up. */
+static bool must_wait_for_log(const struct group *g, uint64_t to, const struct raft_timeout_now *t)
+{
+    raft_index match = 0;
+    return raft_match_index(&g->core, to, &match) == 0 && match < t->last_log_index &&
+           group_guard_is_on(GROUP_GUARD_WHOLE_LOG);
+}
+
+static void send_timeout_now(struct group *g, uint64_t to, uint64_t last_index, uint64_t last_term)
+{
+    struct group_message m = {.type = GROUP_TIMEOUT_NOW,
+                              .from = g->core.id,
+                              .to = to,
+                              .term = raft_current_term(&g->core)};
+    m.timeout_now.last_index = last_index;
+    m.timeout_now.last_term = last_term;
+    buf_clear(&g->scratch);
+    group_wire_encode(&m, &g->scratch);
+    send_once_durable(g, to, buf_slice(&g->scratch), g->term_sequence);
+}
+
+static void hand_over(struct group *g, uint64_t to, const struct raft_timeout_now *t)
+{
+    if (must_wait_for_log(g, to, t)) {
+        g->owed_index = t->last_log_index;
+        g->owed_term = t->last_log_term;
+    } else {
+        send_timeout_now(g, to, t->last_log_index, t->last_log_term);
+    }
+}
+
+void group_send_owed(struct group *g)
+{
+    uint64_t to = g->core_leads ? raft_transferee(&g->core) : 0;
+    raft_index match;
+    if (g->owed_index == 0) {
+        return;
+    }
+    if (to == 0) {
+        g->owed_index = 0; /* it has given up */
+    } else if (raft_match_index(&g->core, to, &match) == 0 && match >= g->owed_index) {
+        send_timeout_now(g, to, g->owed_index, g->owed_term);
+        g->owed_index = 0;
+    }
+}
+
 static void send_message(struct group *g, const struct raft_message *from_core)
 {
     uint64_t sequence = g->term_sequence;
@@ -190,12 +239,8 @@ static void send_message(struct group *g, const struct raft_message *from_core)
         g->hooks->wants_snapshot(g->ctx, m.to, from_core->install_snapshot.last_index);
         return;
     case RAFT_TIMEOUT_NOW:
-        m.type = GROUP_TIMEOUT_NOW;
-        m.term = from_core->timeout_now.term;
-        m.timeout_now.last_index = from_core->timeout_now.last_log_index;
-        m.timeout_now.last_term = from_core->timeout_now.last_log_term;
-        group_wire_encode(&m, &g->scratch);
-        break;
+        hand_over(g, m.to, &from_core->timeout_now);
+        return;
     }
     send_once_durable(g, m.to, buf_slice(&g->scratch), sequence);
 }

@@ -41,6 +41,7 @@ from receiver import Receiver  # noqa: E402
 KINDS = ["kill", "kill more", "stop", "pause", "drain"]
 PARTITIONS = ["cut", "cut one"]
 PATIENCE_SECONDS = 90
+SLOW_SECONDS = 0.2  # of a request while a node is drained: it is told
 FIRST_USER = 61000  # of node 1, in the namespace
 
 
@@ -174,6 +175,10 @@ class Campaign:
         assert other.client.post(f"{path}/undrain").status == 204
         assert not steady.failures, f"failed while node {victim.id} was drained: {steady.failures}"
         self.drained_slowest = max(self.drained_slowest, steady.slowest)
+        if steady.slowest > SLOW_SECONDS:
+            at, actor = steady.slowest_began
+            self.say(f"  node {victim.id} drained: actor {actor} by node {other.id} took "
+                     f"{1000 * steady.slowest:.0f} ms from {1000 * at:.0f} on")
 
     def cut(self):
         victim = self.victims(1)[0]

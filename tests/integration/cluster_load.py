@@ -194,6 +194,7 @@ class Steady:
         self.failures = []
         self.answered = 0
         self.slowest = 0.0
+        self.slowest_began = None  # wall clock, as in the logs, and the number of its actor
         self.thread = threading.Thread(target=self._run)
 
     def __enter__(self):
@@ -216,7 +217,9 @@ class Steady:
             except OSError as e:
                 self.failures.append(repr(e))
                 return
-            self.slowest = max(self.slowest, time.monotonic() - began)
+            took = time.monotonic() - began
+            if took > self.slowest:
+                self.slowest, self.slowest_began = took, (time.time() - took, number % self.actors)
             if [a.status for a in answers] != [204, 200] or answers[1].json != number:
                 self.failures.append(repr(answers))
             self.answered += 2

@@ -572,6 +572,66 @@ static void leadership_goes_where_it_is_sent(void **state)
     }
 }
 
+/* Who shall lead has acknowledged the first of two entries, and writes the second when it may go. */
+static bool goes_to_one_that_still_writes(struct group_cluster *c)
+{
+    struct cluster_node *leader = cluster_elect(c);
+    struct cluster_node *next = other_than(c, leader);
+    struct cluster_message *m;
+    cluster_run(c, 500);
+    (void)cluster_propose(leader, "first");
+    (void)cluster_propose(leader, "second");
+    expect_err(group_transfer(leader->group, next->replica, c->now_ms), ERR_OK);
+    while ((m = cluster_find(c, leader->replica, next->replica, GROUP_APPEND)) != NULL) {
+        cluster_deliver_one(c, m);
+    }
+    cluster_make_durable(next, next->record_count - 1);
+    while ((m = cluster_find(c, next->replica, leader->replica, GROUP_APPENDED)) != NULL) {
+        cluster_deliver_one(c, m);
+    }
+    m = cluster_find(c, leader->replica, next->replica, GROUP_TIMEOUT_NOW);
+    if (m != NULL) {
+        cluster_deliver_one(c, m);
+    }
+    cluster_settle(c);
+    cluster_run(c, 200); /* well before a time-out */
+    return cluster_leader(c) == next;
+}
+
+static void leadership_waits_until_who_shall_have_it_has_the_whole_log(void **state)
+{
+    assert_true(goes_to_one_that_still_writes(*state));
+}
+
+static void without_its_guard_leadership_goes_too_early_and_stays(void **state)
+{
+    group_guards_off(GROUP_GUARD_WHOLE_LOG);
+    assert_false(goes_to_one_that_still_writes(*state));
+}
+
+static void leadership_that_was_owed_goes_nowhere_once_it_was_given_up(void **state)
+{
+    struct group_cluster *c = *state;
+    struct cluster_node *leader = cluster_elect(c);
+    struct cluster_node *next = other_than(c, leader);
+    struct cluster_message *m;
+    cluster_run(c, 500);
+    (void)cluster_propose(leader, "first");
+    (void)cluster_propose(leader, "second");
+    expect_err(group_transfer(leader->group, next->replica, c->now_ms), ERR_OK);
+    while ((m = cluster_find(c, leader->replica, next->replica, GROUP_APPEND)) != NULL) {
+        cluster_deliver_one(c, m);
+    }
+    cluster_make_durable(next, next->record_count - 1);
+    cluster_deliver_one(c, cluster_find(c, next->replica, leader->replica, GROUP_APPENDED));
+    cluster_cut_off(c, next, true);
+    cluster_run(c, 2 * GROUP_ELECTION_MS);
+    assert_false(group_is_transferring(leader->group));
+    cluster_cut_off(c, next, false);
+    cluster_run(c, 200);
+    assert_ptr_equal(cluster_leader(c), leader);
+}
+
 static void proposals_wait_while_leadership_is_handed_over(void **state)
 {
     struct group_cluster *c = *state;
@@ -631,5 +691,8 @@ TEST_MAIN(TEST(a_joiner_becomes_a_voter_step_by_step),
           TEST(without_its_guard_a_lone_voter_takes_back_what_it_said),
           TEST(a_group_shrinks_to_one_and_goes_on), TEST(an_offer_names_the_members_of_its_index),
           TEST(leadership_goes_where_it_is_sent),
+          TEST(leadership_waits_until_who_shall_have_it_has_the_whole_log),
+          TEST(without_its_guard_leadership_goes_too_early_and_stays),
+          TEST(leadership_that_was_owed_goes_nowhere_once_it_was_given_up),
           TEST(proposals_wait_while_leadership_is_handed_over),
           TEST(leadership_is_handed_to_voters_alone))
