@@ -1,139 +1,100 @@
 #include "node/listing.h"
 
-#include <stdlib.h>
-
-#include "base/invariant.h"
 #include "base/mem.h"
 #include "node/answer.h"
 #include "node/callee.h"
 #include "node/cursor.h"
 #include "node/decode.h"
 #include "node/gather.h"
-#include "node/listing_part.h"
+#include "node/listings.h"
 #include "node/node.h"
 #include "rpc/uri.h"
 #include "rpc/value.h"
-#include "storage/rows.h"
 
 struct listing {
     struct callee callee;
     struct http_exchange *x; /* NULL: the client is gone */
     enum body_form form;
-    struct listing_query query;
+    uint32_t timeout_ms;
     struct bytes *id_prefix; /* NULL: none */
+    struct listing_run run;
     struct gather gather;
-    uint32_t part_count;
-    struct listing_part parts[]; /* one a worker */
+    struct gather_part part; /* to worker 0 */
 };
 
 static void listing_free(struct listing *l)
 {
-    for (uint32_t i = 0; i < l->part_count; i++) {
-        listing_part_free_rows(&l->parts[i]);
-    }
+    listing_page_done(&l->run.page);
     bytes_unref(l->id_prefix);
     mem_free(l);
 }
 
 static void on_cancel(struct callee *c)
 {
-    CONTAINER_OF(c, struct listing, callee)->x = NULL; /* freed when the last part is back */
+    CONTAINER_OF(c, struct listing, callee)->x = NULL; /* freed when the run is back */
 }
 
 /* The answer */
 
-static int by_key(const void *left, const void *right)
+static void put_actor(struct buf *out, const struct listed *a)
 {
-    const struct found *const *l = left;
-    const struct found *const *r = right;
-    return slice_compare((*l)->key, (*r)->key);
-}
-
-/* The least of what the workers found; free with mem_free. */
-static const struct found **merge(const struct listing *l, size_t *ret_count, bool *ret_more)
-{
-    size_t total = 0;
-    *ret_more = false;
-    for (uint32_t i = 0; i < l->part_count; i++) {
-        total += l->parts[i].found_count;
-        *ret_more = *ret_more || l->parts[i].more;
-    }
-    const struct found **all = mem_alloc((total + 1) * sizeof(const struct found *));
-    size_t count = 0;
-    for (uint32_t i = 0; i < l->part_count; i++) {
-        for (size_t k = 0; k < l->parts[i].found_count; k++) {
-            all[count++] = &l->parts[i].found[k];
-        }
-    }
-    qsort(all, count, sizeof(const struct found *), by_key);
-    *ret_more = *ret_more || count > l->query.limit;
-    *ret_count = count < l->query.limit ? count : l->query.limit;
-    return all;
-}
-
-/* False: it is not shown. Keys hold the beginning of an id alone; a prefix may be longer. */
-static bool put_actor(struct buf *out, const struct found *f, struct slice id_prefix)
-{
-    struct directory_row directory;
-    struct meta meta = {0};
-    if (!found_decode(f, &directory, &meta) || !slice_has_prefix(directory.id, id_prefix)) {
-        return false;
-    }
     value_put_map(out, 5);
     value_put_text(out, "class");
-    value_put_str(out, directory.class);
+    value_put_str(out, a->class);
     value_put_text(out, "id");
-    value_put_str(out, directory.id);
+    value_put_str(out, a->id);
     value_put_text(out, "state");
-    value_put_text(out, f->is_awake ? "awake" : "hibernated");
+    value_put_text(out, a->is_awake ? "awake" : "hibernated");
     value_put_text(out, "version");
-    value_put_uint(out, meta.version);
+    value_put_uint(out, a->version);
     value_put_text(out, "bytes");
-    value_put_uint(out, meta.bytes);
-    return true;
+    value_put_uint(out, a->bytes);
 }
 
-static void put_cursor(struct buf *out, const struct found *last)
+static void put_cursor(struct buf *out, struct slice end)
 {
     struct buf cursor = {0};
-    cursor_encode(last->key, &cursor);
+    cursor_encode(end, &cursor);
     value_put_str(out, buf_slice(&cursor));
     buf_done(&cursor);
 }
 
+/* Keys hold the beginning of an id alone; a prefix may be longer. */
 static void answer(struct listing *l)
 {
+    const struct listing_page *page = &l->run.page;
+    struct value_iter it = listing_page_items(page);
     struct buf actors = {0};
     struct buf doc = {0};
     uint32_t shown = 0;
-    size_t count;
-    bool more;
-    const struct found **page = merge(l, &count, &more);
-    for (size_t i = 0; i < count; i++) {
-        shown += put_actor(&actors, page[i], bytes_slice(l->id_prefix)) ? 1 : 0;
+    struct listed a;
+    while (listing_page_next(&it, &a)) {
+        if (slice_has_prefix(a.id, bytes_slice(l->id_prefix))) {
+            put_actor(&actors, &a);
+            shown++;
+        }
     }
     value_put_map(&doc, 2);
     value_put_text(&doc, "actors");
     value_put_array(&doc, shown);
     buf_append_slice(&doc, buf_slice(&actors));
     value_put_text(&doc, "next");
-    if (more && count > 0) {
-        put_cursor(&doc, page[count - 1]);
+    if (page->end.len > 0) {
+        put_cursor(&doc, buf_slice(&page->end));
     } else {
         value_put_nil(&doc);
     }
     answer_document(l->x, 200, buf_slice(&doc), l->form);
     buf_done(&doc);
     buf_done(&actors);
-    mem_free(page);
 }
 
 static void on_gathered(struct gather *g)
 {
     struct listing *l = CONTAINER_OF(g, struct listing, gather);
-    enum err err = ERR_OK;
-    for (uint32_t i = 0; err == ERR_OK && i < l->part_count; i++) {
-        err = l->parts[i].part.err;
+    enum err err = l->part.err;
+    if (err != ERR_OK) {
+        g->origin->counts.by_err[err]++;
     }
     if (l->x != NULL) {
         http_exchange_set_user(l->x, NULL);
@@ -144,6 +105,17 @@ static void on_gathered(struct gather *g)
         }
     }
     listing_free(l);
+}
+
+static void on_listed(struct listing_run *r, enum err err)
+{
+    gather_part_done(&CONTAINER_OF(r, struct listing, run)->part, err);
+}
+
+static void begin_on_worker_0(struct gather_part *p)
+{
+    struct listing *l = CONTAINER_OF(p, struct listing, part);
+    listings_begin(&p->worker->listings, &l->run, l->timeout_ms);
 }
 
 /* The request */
@@ -164,11 +136,11 @@ static enum err decode_cursor(struct listing *l, const struct query *q, struct d
         return ERR_OK;
     }
     if (cursor_decode(text, &after) != ERR_OK || after->len > ROW_KEY_BYTES_MAX ||
-        !slice_has_prefix(bytes_slice(after), row_key_slice(&l->query.prefix))) {
+        !slice_has_prefix(bytes_slice(after), row_key_slice(&l->run.query.prefix))) {
         bytes_unref(after);
         return decode_fail(e, ERR_BAD_REQUEST, "The cursor is not one that this listing gave.");
     }
-    row_key_set(&l->query.after, bytes_slice(after));
+    row_key_set(&l->run.query.after, bytes_slice(after));
     bytes_unref(after);
     return ERR_OK;
 }
@@ -192,9 +164,9 @@ static enum err decode_query(struct listing *l, struct slice ns, const struct qu
     }
     (void)query_find(q, "prefix", &prefix);
     size_t key_len = prefix.len < LISTING_ID_BYTES_MAX ? prefix.len : LISTING_ID_BYTES_MAX;
-    l->query.limit = (uint32_t)limit;
+    l->run.query.limit = (uint32_t)limit;
     l->id_prefix = bytes_new(prefix);
-    row_key_listing_prefix(&l->query.prefix, ns, class_of_ids(class, prefix),
+    row_key_listing_prefix(&l->run.query.prefix, ns, class_of_ids(class, prefix),
                            slice_of(prefix.data, key_len));
     return decode_cursor(l, q, e);
 }
@@ -221,23 +193,21 @@ static enum err decode(struct listing *l, struct slice segment, struct slice que
 
 void listing_open(struct worker *w, struct http_exchange *x, struct slice ns, struct slice query)
 {
-    struct node *n = w->node;
+    const struct http_request *h = http_exchange_request(x);
     struct decode_error error;
-    struct listing *l = mem_zalloc(sizeof *l + n->worker_count * sizeof l->parts[0]);
-    if (decode(l, ns, query, &error) != ERR_OK) {
+    struct listing *l = MEM_NEW(struct listing);
+    if (decode_timeout(h, &l->timeout_ms, &error) != ERR_OK ||
+        decode(l, ns, query, &error) != ERR_OK) {
         listing_free(l);
         answer_error(x, &error);
         return;
     }
     l->callee.cancel = on_cancel;
     l->x = x;
-    l->form = accepted_form(http_exchange_request(x));
-    l->part_count = n->worker_count;
+    l->form = accepted_form(h);
+    l->run.done = on_listed;
     http_exchange_set_user(x, &l->callee);
-    gather_init(&l->gather, w, listing_part_begin, on_gathered);
-    for (uint32_t i = 0; i < n->worker_count; i++) {
-        l->parts[i].query = &l->query;
-        gather_ask(&l->gather, &l->parts[i].part, &n->workers[i]);
-    }
+    gather_init(&l->gather, w, begin_on_worker_0, on_gathered);
+    gather_ask(&l->gather, &l->part, &w->node->workers[0]);
     gather_asked(&l->gather);
 }

@@ -1,6 +1,5 @@
 /* The inspection list: actors of a namespace in the order of class and id, without waking them
- * (API section 7). Each worker finds those of its shards (node/listing_part.h); of these the least
- * are the answer. */
+ * (API section 7), of all shards of the cluster (node/listings.h). */
 #ifndef NODE_LISTING_H
 #define NODE_LISTING_H
 

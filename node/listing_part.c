@@ -3,53 +3,96 @@
 #include <stdlib.h>
 
 #include "actor/actor.h"
+#include "actor/meta.h"
 #include "actor/registry.h"
 #include "base/invariant.h"
 #include "base/mem.h"
 #include "node/node.h"
 #include "storage/rows.h"
+#include "storage/shard.h"
 
-enum { PAGE_BYTES_MAX = 1 << 20 /* of one shard */ };
-
-struct listing_page {
-    struct shard_read read;
-    struct listing_part *part;
-    struct shard *shard;
-    bool is_open;
+enum {
+    PART_BYTES_MAX = READ_BYTES_MAX, /* of LISTING rows, of all shards together; of each at least */
+    SHARD_BYTES_MIN = 16 * 1024,     /* so much */
 };
 
-void listing_part_free_rows(struct listing_part *p)
+/* LISTING rows of one shard. A shard may leave the node between two steps, so it is looked up for each. */
+struct listing_rows {
+    uint32_t shard;
+    bool is_open;
+    struct shard_proof proof;
+    struct shard_read read;
+    struct listing_part *part;
+};
+
+/* One of these rows. */
+struct row_ref {
+    struct slice key;
+    struct slice payload;
+    uint32_t shard;
+};
+
+/* An actor of the page. */
+struct found {
+    struct slice key; /* in the rows of its shard */
+    struct identity identity;
+    uint32_t shard;
+    struct shard_read read; /* its directory and meta rows */
+    struct listing_part *part;
+};
+
+/* NULL: somebody else leads it. */
+static struct shard *led_shard(const struct listing_part *p, uint32_t id)
+{
+    struct shard *s = engine_shard(p->part.worker->engine, id);
+    return s != NULL && shard_is_leading(s) ? s : NULL;
+}
+
+static void free_rows(struct listing_part *p)
 {
     PRE(p->reads == 0);
-    for (uint32_t i = 0; i < p->page_count; i++) {
-        if (p->pages[i].is_open) {
-            read_job_done(&p->pages[i].read.job);
+    for (uint32_t i = 0; i < p->shard_count; i++) {
+        if (p->shards[i].is_open) {
+            read_job_done(&p->shards[i].read.job);
         }
     }
     for (size_t i = 0; i < p->found_count; i++) {
         read_job_done(&p->found[i].read.job);
     }
-    mem_free(p->pages);
+    mem_free(p->shards);
     mem_free(p->found);
-}
-
-bool found_decode(const struct found *f, struct directory_row *ret_directory, struct meta *ret_meta)
-{
-    const struct rowset *rows = &f->read.job.rows;
-    return rows->count == 2 && rows->rows[0].present && rows->rows[1].present &&
-           directory_row_decode(rowset_payload(rows, 0), ret_directory) == ERR_OK &&
-           meta_decode(rowset_payload(rows, 1), rows->rows[1].version, ret_meta) == ERR_OK;
+    p->shards = NULL;
+    p->found = NULL;
 }
 
 /* Directory and meta rows */
 
+/* Not where it was deleted between the two reads, or is damaged. */
+static void put_actor(struct listing_part *p, const struct found *f)
+{
+    const struct rowset *rows = &f->read.job.rows;
+    struct directory_row directory;
+    struct meta meta;
+    if (rows->count != 2 || !rows->rows[0].present || !rows->rows[1].present ||
+        directory_row_decode(rowset_payload(rows, 0), &directory) != ERR_OK ||
+        meta_decode(rowset_payload(rows, 1), rows->rows[1].version, &meta) != ERR_OK) {
+        return;
+    }
+    const struct actor *a = registry_find(&p->part.worker->registry, &f->identity);
+    listing_page_put(&p->page, &(struct listed){.key = f->key,
+                                                .class = directory.class,
+                                                .id = directory.id,
+                                                .is_awake = a != NULL && !a->is_visit,
+                                                .version = meta.version,
+                                                .bytes = meta.bytes});
+}
+
 static void finish(struct listing_part *p)
 {
-    const struct registry *registry = &p->part.worker->registry;
-    for (size_t i = 0; i < p->found_count; i++) {
-        const struct actor *a = registry_find(registry, &p->found[i].identity);
-        p->found[i].is_awake = a != NULL && !a->is_visit;
+    for (size_t i = 0; p->err == ERR_OK && i < p->found_count; i++) {
+        put_actor(p, &p->found[i]);
     }
+    free_rows(p);
     gather_part_done(&p->part, p->err);
 }
 
@@ -66,87 +109,136 @@ static void on_actor_read(struct shard_read *rd, enum err err)
     actor_is_read(CONTAINER_OF(rd, struct found, read)->part, err);
 }
 
-static void read_actor(struct found *f)
+static void read_actor(struct found *f, uint64_t number)
 {
     struct row_key key;
+    struct shard *s = led_shard(f->part, f->shard);
     read_job_points(&f->read.job);
     row_key_directory(&key, &f->identity);
     read_job_add_point(&f->read.job, row_key_slice(&key));
-    row_key_meta(&key, f->number);
+    row_key_meta(&key, number);
     read_job_add_point(&f->read.job, row_key_slice(&key));
     f->read.done = on_actor_read;
     f->part->reads++;
-    enum err err = shard_read(f->shard, &f->read);
+    enum err err = s != NULL ? shard_read(s, &f->read) : ERR_NOT_OWNER;
     if (err != ERR_COLD) {
         actor_is_read(f->part, err);
     }
 }
 
-/* Listing rows */
+/* LISTING rows */
 
 static int by_key(const void *left, const void *right)
 {
-    return slice_compare(((const struct found *)left)->key, ((const struct found *)right)->key);
+    return slice_compare(((const struct row_ref *)left)->key, ((const struct row_ref *)right)->key);
 }
 
-static enum err take_row(struct listing_part *p, const struct listing_page *page, size_t i)
+/* Where the shard goes least far whose page a limit ended: beyond, rows of others may be out of turn. */
+static struct slice end_of(const struct listing_part *p)
 {
-    struct listing_key key;
-    struct found *f = &p->found[p->found_count];
-    enum err err = row_key_parse_listing(rowset_key(&page->read.job.rows, i), &key);
-    if (err != ERR_OK) {
-        return err;
-    }
-    *f = (struct found){.key = rowset_key(&page->read.job.rows, i),
-                        .identity = key.identity,
-                        .shard = page->shard,
-                        .part = p};
-    err = number_row_decode(rowset_payload(&page->read.job.rows, i), &f->number);
-    p->found_count += err == ERR_OK ? 1 : 0;
-    return err;
-}
-
-/* All shards have answered: of their pages the least rows are the worker's. */
-static void take_pages(struct listing_part *p)
-{
-    size_t total = 0;
-    for (uint32_t i = 0; i < p->page_count; i++) {
-        total += p->pages[i].read.job.rows.count;
-        p->more = p->more || p->pages[i].read.job.more;
-    }
-    p->found = mem_alloc((total + 1) * sizeof *p->found);
-    for (uint32_t i = 0; p->err == ERR_OK && i < p->page_count; i++) {
-        for (size_t row = 0; p->err == ERR_OK && row < p->pages[i].read.job.rows.count; row++) {
-            p->err = take_row(p, &p->pages[i], row);
+    struct slice end = {0};
+    for (uint32_t i = 0; i < p->shard_count; i++) {
+        const struct read_job *job = &p->shards[i].read.job;
+        if (job->more) {
+            INVARIANT(job->rows.count > 0);
+            struct slice last = rowset_key(&job->rows, job->rows.count - 1);
+            end = end.len == 0 || slice_compare(last, end) < 0 ? last : end;
         }
     }
-    qsort(p->found, p->found_count, sizeof *p->found, by_key);
-    if (p->found_count > p->query->limit) {
-        p->found_count = p->query->limit;
-        p->more = true;
+    return end;
+}
+
+/* All rows up to the end, in the order of their keys; free with mem_free. */
+static struct row_ref *sort_rows(const struct listing_part *p, struct slice end, size_t *ret_count)
+{
+    size_t total = 0;
+    *ret_count = 0;
+    for (uint32_t i = 0; i < p->shard_count; i++) {
+        total += p->shards[i].read.job.rows.count;
     }
+    struct row_ref *refs = mem_alloc((total + 1) * sizeof *refs);
+    for (uint32_t i = 0; i < p->shard_count; i++) {
+        const struct rowset *rows = &p->shards[i].read.job.rows;
+        for (size_t row = 0; row < rows->count; row++) {
+            struct slice key = rowset_key(rows, row);
+            if (end.len == 0 || slice_compare(key, end) <= 0) {
+                refs[(*ret_count)++] = (struct row_ref){
+                    .key = key, .payload = rowset_payload(rows, row), .shard = p->shards[i].shard};
+            }
+        }
+    }
+    qsort(refs, *ret_count, sizeof *refs, by_key);
+    return refs;
+}
+
+static void take_row(struct listing_part *p, const struct row_ref *ref)
+{
+    struct listing_key key;
+    uint64_t number;
+    p->err = row_key_parse_listing(ref->key, &key);
+    if (p->err == ERR_OK) {
+        p->err = number_row_decode(ref->payload, &number);
+    }
+    if (p->err == ERR_OK) {
+        struct found *f = &p->found[p->found_count++];
+        f->key = ref->key;
+        f->identity = key.identity;
+        f->shard = ref->shard;
+        f->part = p;
+        read_actor(f, number);
+    }
+}
+
+/* All shards have answered: of their rows the least are the worker's. */
+static void take_rows(struct listing_part *p)
+{
+    struct slice end = end_of(p);
+    size_t count;
+    struct row_ref *refs = sort_rows(p, end, &count);
+    if (count > p->query->limit) {
+        count = p->query->limit;
+        end = refs[count - 1].key;
+    }
+    if (end.len > 0) {
+        listing_page_end_at(&p->page, end);
+    }
+    p->found = mem_alloc((count + 1) * sizeof *p->found);
     p->reads = 1; /* ours, until all have been started */
-    for (size_t i = 0; i < p->found_count; i++) {
-        read_actor(&p->found[i]);
+    for (size_t i = 0; p->err == ERR_OK && i < count; i++) {
+        take_row(p, &refs[i]);
     }
+    mem_free(refs);
     actor_is_read(p, ERR_OK);
 }
 
-static void page_is_read(struct listing_part *p, enum err err)
+static void rows_are_read(struct listing_part *p, enum err err)
 {
     p->err = p->err == ERR_OK ? err : p->err;
-    if (--p->reads == 0) {
-        take_pages(p);
+    if (--p->reads > 0) {
+        return;
+    }
+    if (p->err == ERR_OK) {
+        take_rows(p);
+    } else {
+        finish(p);
     }
 }
 
-static void on_page_read(struct shard_read *rd, enum err err)
+static void on_rows_read(struct shard_read *rd, enum err err)
 {
-    page_is_read(CONTAINER_OF(rd, struct listing_page, read)->part, err);
+    rows_are_read(CONTAINER_OF(rd, struct listing_rows, read)->part, err);
 }
 
-static void read_page(struct listing_part *p, struct listing_page *page)
+static size_t bytes_max(const struct listing_part *p)
 {
+    size_t share = PART_BYTES_MAX / p->shard_count;
+    return share > SHARD_BYTES_MIN ? share : SHARD_BYTES_MIN;
+}
+
+static void read_rows(struct listing_rows *r)
+{
+    struct listing_part *p = r->part;
+    struct shard *s = led_shard(p, r->shard);
     struct row_key start = p->query->prefix;
     struct row_key end = p->query->prefix;
     row_key_after_prefix(&end);
@@ -154,13 +246,47 @@ static void read_page(struct listing_part *p, struct listing_page *page)
         start = p->query->after;
         row_key_append(&start, slice_of("", 1)); /* the least key after it */
     }
-    read_job_range(&page->read.job, &start, &end, false, p->query->limit, PAGE_BYTES_MAX);
-    page->is_open = true;
-    page->read.done = on_page_read;
-    p->reads++;
-    enum err err = shard_read(page->shard, &page->read);
+    read_job_range(&r->read.job, &start, &end, false, p->query->limit, bytes_max(p));
+    r->is_open = true;
+    r->read.done = on_rows_read;
+    enum err err = s != NULL ? shard_read(s, &r->read) : ERR_NOT_OWNER;
     if (err != ERR_COLD) {
-        page_is_read(p, err);
+        rows_are_read(p, err);
+    }
+}
+
+static void on_proven(struct shard_proof *proof, enum err err)
+{
+    struct listing_rows *r = CONTAINER_OF(proof, struct listing_rows, proof);
+    if (err == ERR_OK) {
+        read_rows(r);
+    } else {
+        rows_are_read(r->part, err);
+    }
+}
+
+static void begin_shard(struct listing_part *p, uint32_t id)
+{
+    struct listing_rows *r = &p->shards[p->shard_count];
+    struct shard *s = led_shard(p, id);
+    if (s == NULL) {
+        p->err = ERR_NOT_OWNER;
+        return;
+    }
+    r->shard = id;
+    r->part = p;
+    p->shard_count++;
+}
+
+static void prove_shard(struct listing_rows *r)
+{
+    struct shard *s = led_shard(r->part, r->shard);
+    r->proof.done = on_proven;
+    r->part->reads++;
+    if (s == NULL) {
+        rows_are_read(r->part, ERR_NOT_OWNER);
+    } else if (shard_prove(s, &r->proof)) {
+        read_rows(r);
     }
 }
 
@@ -169,17 +295,15 @@ void listing_part_begin(struct gather_part *part)
     struct listing_part *p = CONTAINER_OF(part, struct listing_part, part);
     const struct worker *w = part->worker;
     uint32_t shard_count = w->node->data.shard_count;
-    p->pages = mem_zalloc((shard_count / w->node->worker_count + 1) * sizeof *p->pages);
-    p->reads = 1; /* ours, until all have been started */
+    p->shards = mem_zalloc((shard_count / w->node->worker_count + 1) * sizeof *p->shards);
     for (uint32_t id = w->index; id < shard_count; id += w->node->worker_count) {
-        struct shard *shard = engine_shard(w->engine, id);
-        if (shard == NULL) {
-            continue; /* it has no replica on this node */
+        if (listing_query_has_shard(p->query, id)) {
+            begin_shard(p, id);
         }
-        struct listing_page *page = &p->pages[p->page_count++];
-        page->part = p;
-        page->shard = shard;
-        read_page(p, page);
     }
-    page_is_read(p, ERR_OK);
+    p->reads = 1; /* ours, until all have been started */
+    for (uint32_t i = 0; p->err == ERR_OK && i < p->shard_count; i++) {
+        prove_shard(&p->shards[i]);
+    }
+    rows_are_read(p, ERR_OK);
 }

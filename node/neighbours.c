@@ -220,6 +220,10 @@ static enum err take_member_message(struct worker *w, uint32_t from, const struc
     case PEER_KIND_WATCH_TAKEN:
     case PEER_KIND_WATCH_CANCEL:
         return sink_peers_take(&w->sink_peers, from, m);
+    case PEER_KIND_LISTING_ASK:
+        return listings_take_ask(&w->listings, from, m->payload);
+    case PEER_KIND_LISTING_ANSWER:
+        return listings_take_answer(&w->listings, from, m->payload);
     default:
         return ERR_OK; /* of a newer version */
     }
@@ -307,6 +311,7 @@ static void on_lost(void *ctx, uint32_t node)
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
     courier_on_lost(&worker->courier, node);
     orders_on_lost(&worker->orders, node);
+    listings_on_lost(&worker->listings, node);
     sink_peers_on_lost(&worker->sink_peers, node);
     watch_relays_on_lost(&worker->relays, node);
 }

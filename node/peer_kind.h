@@ -22,6 +22,8 @@ enum peer_kind {
     PEER_KIND_WATCH_TAKEN = 14,
     PEER_KIND_WATCH_END = 15,
     PEER_KIND_WATCH_CANCEL = 16,
+    PEER_KIND_LISTING_ASK = 17, /* node/listings.h */
+    PEER_KIND_LISTING_ANSWER = 18,
 };
 
 #endif

@@ -31,6 +31,7 @@
 #include "node/courier.h"
 #include "node/forward.h"
 #include "node/listener_uv.h"
+#include "node/listings.h"
 #include "node/mailring.h"
 #include "node/neighbours.h"
 #include "node/orders.h"
@@ -132,6 +133,7 @@ struct worker {
     struct scheduler scheduler;
     struct records records;    /* worker 0 alone */
     struct orders orders;      /* likewise */
+    struct listings listings;  /* likewise */
     struct cluster_view *view; /* as this worker last saw it: see worker_view */
     uint64_t view_number;
     struct listener listener;

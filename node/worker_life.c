@@ -130,6 +130,7 @@ static void drain(struct worker *w)
     worker_move(w, WORKER_DRAINING);
     w->drain_ms = clock_mono_ms() + DRAIN_MS;
     courier_stop(&w->courier);
+    listings_stop(&w->listings, clock_mono_ms());
     watch_stream_end_all(w);
     watch_relays_end_all(&w->relays);
     if (w->is_listening) {
@@ -140,7 +141,8 @@ static void drain(struct worker *w)
 static bool has_answered_all(const struct worker *w)
 {
     return !w->is_listening && w->away_count == 0 &&
-           (w->forward.visitor_count == 0 || clock_mono_ms() >= w->drain_ms);
+           ((w->forward.visitor_count == 0 && listings_are_idle(&w->listings)) ||
+            clock_mono_ms() >= w->drain_ms);
 }
 
 static void rest(struct worker *w)

@@ -176,6 +176,7 @@ static void after_sleep(uv_check_t *check)
     sink_peers_tick(&w->sink_peers);
     watch_relays_tick(&w->relays, now_ms);
     orders_tick(&w->orders, now_ms);
+    listings_tick(&w->listings, now_ms);
     worker_renew_tls(w);
     if (now_ms >= w->next_report_ms) {
         worker_publish_report(w);
@@ -205,6 +206,7 @@ static void arm_timer(struct worker *w, uint64_t now_ms, uint64_t tick_ms)
     next_ms = earlier(next_ms, neighbours_next_ms(&w->neighbours));
     next_ms = earlier(next_ms, steward_next_ms(&w->steward));
     next_ms = earlier(next_ms, orders_next_ms(&w->orders));
+    next_ms = earlier(next_ms, listings_next_ms(&w->listings));
     next_ms = earlier(next_ms, now_ms + tick_ms);
     if (w->timer_ms <= next_ms && w->timer_ms > now_ms) {
         return; /* fires early enough */
@@ -318,6 +320,7 @@ static void *run(void *arg)
     watch_relays_init(&w->relays, w);
     sink_peers_init(&w->sink_peers, w);
     orders_init(&w->orders, w);
+    listings_init(&w->listings, w);
     scheduler_init(&w->scheduler, &w->registry, &w->webhooks);
     records_init(&w->records, w);
     w->err = open_engine(w);
@@ -348,6 +351,7 @@ static void *run(void *arg)
     identity_cache_done(&w->identities);
     snapshots_stop(&w->snapshots);
     engine_close(w->engine);
+    listings_done(&w->listings);
     snapshots_done(&w->snapshots);
     records_done(&w->records);
     cluster_view_unref(w->view);

@@ -108,6 +108,99 @@ def test_a_started_cluster_needs_its_flags_no_more(three):
     expect_everywhere(three, "k", "v")
 
 
+# The list of actors
+
+
+def listed(node, limit, namespace="test"):
+    """All pages, as this node says: {id: actor}; nobody is in two."""
+    found, cursor = {}, None
+    while True:
+        after = f"&cursor={cursor}" if cursor else ""
+        answer = node.client.get(f"/admin/v1/namespaces/{namespace}/actors?limit={limit}{after}")
+        assert answer.status == 200, answer
+        page = answer.json["actors"]
+        ids = [a["id"] for a in page]
+        assert len(page) <= limit and ids == sorted(ids)
+        assert not found or not page or max(found) < ids[0]
+        found.update((a["id"], a) for a in page)
+        cursor = answer.json["next"]
+        if cursor is None:
+            return found
+
+
+def make_by_turns(nodes, count):
+    """Actors made through any of the nodes: {id: version}."""
+    versions = {}
+    for n in range(count):
+        actor = Actor(nodes[n % len(nodes)].client, f"a{n:03}")
+        put(actor, "k", "v")
+        versions[actor.id] = actor.get("k").version
+    return versions
+
+
+def versions_of(actors_listed):
+    return {id: a["version"] for id, a in actors_listed.items()}
+
+
+def test_each_node_lists_the_actors_of_all(make_cluster):
+    """Of four nodes each lacks a replica of some shards; and of two workers one asks the other."""
+    cluster = make_cluster(4, options=["--workers", "2"])
+    wait_until(lambda: set.intersection(*(set(s["replicas"]) for s in cluster.said()["shards"])) == set(),
+               what="shards on all nodes")
+    nodes = cluster.running()
+    versions = make_by_turns(nodes, 40)
+    assert len({actor.info().json["owner"] for actor in
+                (Actor(nodes[0].client, id) for id in versions)}) > 1
+    for node in nodes:
+        for limit in 3, 40, 1000:
+            found = listed(node, limit)
+            assert versions_of(found) == versions
+            assert all(a["class"] == "Store" and a["bytes"] == 3 for a in found.values())
+
+
+def test_the_list_wakes_nobody_on_any_node(three):
+    versions = make_by_turns(three.running(), 12)
+    for node in three.running():
+        node.stop()
+        node.start()
+        three.await_replicas(3)
+    for node in three.running():
+        found = listed(node, 5)
+        assert versions_of(found) == versions
+        assert {a["state"] for a in found.values()} == {"hibernated"}
+    woken = three.nodes[1]
+    Actor(woken.client, "a003").get("k")
+    for node in three.running():
+        states = {id: a["state"] for id, a in listed(node, 5).items()}
+        assert [id for id, state in states.items() if state == "awake"] == ["a003"]
+
+
+def test_a_list_waits_for_new_leaders_where_some_have_died(three):
+    versions = make_by_turns(three.running(), 24)
+    for victim in [2, 3]:
+        three.nodes[victim].kill9()
+        for node in three.running():
+            assert versions_of(listed(node, 7)) == versions
+        three.nodes[victim].start()
+        three.await_replicas(3)
+    for node in three.running():
+        assert versions_of(listed(node, 7)) == versions
+
+
+def test_there_is_no_list_while_a_shard_has_no_leader(three):
+    """Rather none than one that lacks some."""
+    versions = make_by_turns(three.running(), 24)
+    for victim in [1, 2]:
+        three.nodes[victim].kill9()
+    path = "/admin/v1/namespaces/test/actors"
+    answer = three.nodes[3].client.get(path, headers={"Dormouse-Timeout": "1500"})
+    expect_problem(answer, 503, "unavailable", retryable=True)
+    three.nodes[1].start()
+    wait_until(lambda: three.nodes[3].client.get(path).status == 200, what="a list")
+    for node in three.running():
+        assert versions_of(listed(node, 7)) == versions
+
+
 # Entering
 
 
