@@ -36,32 +36,6 @@ static void fetch_free(struct fetch *f)
     mem_free(f);
 }
 
-/* The kind and name of an actor's own row. */
-static enum err name_of(struct slice stored_key, uint8_t *ret_kind, struct slice *ret_name)
-{
-    struct row_key_parts parts;
-    enum err err = row_key_parse(stored_key, &parts);
-    if (err == ERR_OK) {
-        *ret_kind = (uint8_t)parts.kind;
-        *ret_name = parts.rest;
-    }
-    return err;
-}
-
-static enum err keep_row(struct row_set *rows, const struct rowset *from, size_t i, bool key_only)
-{
-    uint8_t kind;
-    struct slice name;
-    enum err err = name_of(rowset_key(from, i), &kind, &name);
-    if (err != ERR_OK) {
-        return err;
-    }
-    struct bytes *value = bytes_new(key_only ? SLICE("") : rowset_payload(from, i));
-    (void)row_set_set(rows, kind, name, value, from->rows[i].version);
-    bytes_unref(value);
-    return ERR_OK;
-}
-
 /* Loading */
 
 /* Who woke it knew the identity alone: the directory knows who it is. */
@@ -97,7 +71,7 @@ static enum err take_load(struct actor *a, const struct read_job *job)
         err = take_address(a, buf_slice(&job->directory));
     }
     for (size_t i = 1; err == ERR_OK && i < job->rows.count; i++) {
-        err = keep_row(&a->rows, &job->rows, i, false);
+        err = scan_keep_row(&a->rows, &job->rows, i, false);
     }
     return err;
 }
@@ -140,7 +114,7 @@ static enum err take_page(struct scan *s, const struct read_job *job)
 {
     enum err err = ERR_OK;
     for (size_t i = 0; err == ERR_OK && i < job->rows.count; i++) {
-        err = keep_row(&s->rows, &job->rows, i, s->range.keys_only);
+        err = scan_keep_row(&s->rows, &job->rows, i, s->range.keys_only);
     }
     return err;
 }
@@ -148,24 +122,6 @@ static enum err take_page(struct scan *s, const struct read_job *job)
 static bool scan_is_full(const struct scan *s)
 {
     return s->rows.count >= s->range.rows_max || s->rows.bytes >= s->range.bytes_max;
-}
-
-static void begin_scan(struct actor *a, uint32_t at, struct read_job *job)
-{
-    const struct scan_range *range = &a->turn->scans[at].range;
-    struct row_key start;
-    struct row_key end;
-    row_key_kind(&start, a->number, range->kind);
-    row_key_append(&start, range->low);
-    row_key_kind(&end, a->number, range->kind);
-    if (range->high.len > 0) {
-        row_key_append(&end, range->high);
-    } else {
-        row_key_after_prefix(&end);
-    }
-    size_t rows_max = range->rows_max < READ_ROWS_MAX ? range->rows_max : READ_ROWS_MAX;
-    size_t bytes_max = range->bytes_max < READ_BYTES_MAX ? range->bytes_max : READ_BYTES_MAX;
-    read_job_range(job, &start, &end, range->reverse, rows_max, bytes_max);
 }
 
 /* Running */
@@ -258,7 +214,7 @@ static void read_scans(struct actor *a)
     for (uint32_t i = 0; i < a->turn->scan_count; i++) {
         if (!a->turn->scans[i].loaded) {
             struct fetch *f = fetch_new(a, i);
-            begin_scan(a, i, &f->read.job);
+            scan_begin_job(&a->turn->scans[i].range, a->number, &f->read.job);
             run(f);
         }
     }

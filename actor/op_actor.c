@@ -12,39 +12,48 @@ static void put_version(struct buf *out, const char *name, uint64_t v, bool pres
     }
 }
 
-/* A visit wakes nobody (actor/registry.h): who is awake for it alone is shown as asleep. */
-static void put_info(struct buf *out, const struct turn *t)
+static void put_info(struct buf *out, const struct actor_facts *f)
 {
-    const struct actor *a = t->actor;
-    bool exists = t->number != 0;
+    bool exists = f->exists;
     value_put_map(out, 11);
     value_put_text(out, "namespace");
-    value_put_str(out, a->address.ns);
+    value_put_str(out, f->address->ns);
     value_put_text(out, "class");
-    value_put_str(out, a->address.class);
+    value_put_str(out, f->address->class);
     value_put_text(out, "id");
-    value_put_str(out, a->address.id);
+    value_put_str(out, f->address->id);
     value_put_text(out, "exists");
     value_put_bool(out, exists);
     value_put_text(out, "state");
-    value_put_text(out, a->is_visit ? "hibernated" : "awake");
+    value_put_text(out, f->is_awake ? "awake" : "hibernated");
     value_put_text(out, "shard");
-    value_put_uint(out, shard_id(a->shard));
+    value_put_uint(out, shard_id(f->shard));
     value_put_text(out, "owner");
-    value_put_uint(out, shard_owner_node(a->shard));
-    put_version(out, "version", t->meta.version, exists);
+    value_put_uint(out, shard_owner_node(f->shard));
+    put_version(out, "version", f->meta->version, exists);
     value_put_text(out, "keys");
-    value_put_uint(out, t->meta.keys);
+    value_put_uint(out, f->meta->keys);
     value_put_text(out, "bytes");
-    value_put_uint(out, t->meta.bytes);
-    put_version(out, "alarm", t->meta.alarm_at_ms, t->meta.alarm_at_ms != 0);
+    value_put_uint(out, f->meta->bytes);
+    put_version(out, "alarm", f->meta->alarm_at_ms, f->meta->alarm_at_ms != 0);
 }
 
-enum err op_actor_info(struct turn *t, struct request *r)
+void actor_facts_answer(struct request *r, const struct actor_facts *f)
 {
     struct buf body = {0};
-    put_info(&body, t);
+    put_info(&body, f);
     reply_body(&r->reply, 200, &body);
+}
+
+/* A visit wakes nobody (actor/registry.h): who is awake for it alone is shown as asleep. */
+enum err op_actor_info(struct turn *t, struct request *r)
+{
+    const struct actor *a = t->actor;
+    actor_facts_answer(r, &(struct actor_facts){.address = &a->address,
+                                                .exists = t->number != 0,
+                                                .is_awake = !a->is_visit,
+                                                .shard = a->shard,
+                                                .meta = &t->meta});
     return ERR_OK;
 }
 

@@ -40,13 +40,8 @@ static enum err version_mismatch(struct request *r, const struct row *row)
     return ERR_VERSION_MISMATCH;
 }
 
-enum err op_kv_get(struct turn *t, struct request *r)
+enum err kv_answer(struct request *r, const struct row *row)
 {
-    const struct row *row;
-    enum err err = turn_get(t, ROW_KV, bytes_slice(r->name), &row);
-    if (err != ERR_OK) {
-        return err;
-    }
     if (row == NULL) {
         return reply_fail(&r->reply, ERR_NO_SUCH_KEY, NULL);
     }
@@ -61,6 +56,13 @@ enum err op_kv_get(struct turn *t, struct request *r)
     r->reply.is_value = true;
     r->reply.body = bytes_ref(row->value);
     return ERR_OK;
+}
+
+enum err op_kv_get(struct turn *t, struct request *r)
+{
+    const struct row *row;
+    enum err err = turn_get(t, ROW_KV, bytes_slice(r->name), &row);
+    return err == ERR_OK ? kv_answer(r, row) : err;
 }
 
 enum err op_kv_put(struct turn *t, struct request *r)

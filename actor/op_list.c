@@ -41,7 +41,7 @@ static void lower_high(struct buf *high, struct slice bound)
 }
 
 /* All bounds of a listing as one range [low, high); false where it can hold nothing. */
-static bool bounds_of(const struct list_params *p, struct buf *low, struct buf *high)
+bool list_bounds(const struct list_params *p, struct buf *low, struct buf *high)
 {
     if (p->prefix != NULL && p->prefix->len > 0) {
         raise_low(low, bytes_slice(p->prefix), false);
@@ -80,10 +80,9 @@ static void put_entry(struct buf *out, const struct scan_item *item, bool values
     value_put_uint(out, item->version);
 }
 
-/* Fills the page; the count goes before the entries once it is known. False where the rows that are
- * known ended before the page did. */
-static bool fill_page(struct scan_cursor *c, const struct list_params *p, struct buf *ret_entries,
-                      struct buf *ret_next)
+/* The count goes before the entries once it is known. */
+bool list_fill(struct scan_cursor *c, const struct list_params *p, struct buf *ret_entries,
+               struct buf *ret_next)
 {
     struct buf entries = {0};
     struct buf last = {0};
@@ -112,6 +111,20 @@ static bool fill_page(struct scan_cursor *c, const struct list_params *p, struct
     return is_whole;
 }
 
+struct scan_range list_range(const struct list_params *p, const struct buf *low,
+                             const struct buf *high)
+{
+    return (struct scan_range){
+        .kind = ROW_KV,
+        .low = buf_slice(low),
+        .high = buf_slice(high),
+        .reverse = p->reverse,
+        .keys_only = p->has_no_next && !p->values,
+        .rows_max = p->limit + 1 + ROW_SLACK,
+        .bytes_max = PAGE_BYTES_MAX + VALUE_BYTES_MAX,
+    };
+}
+
 enum err list_page(struct turn *t, const struct list_params *p, struct buf *ret_entries,
                    struct buf *ret_next)
 {
@@ -120,22 +133,14 @@ enum err list_page(struct turn *t, const struct list_params *p, struct buf *ret_
     struct buf low = {0};
     struct buf high = {0};
     enum err err = ERR_OK;
-    if (!bounds_of(p, &low, &high)) {
+    if (!list_bounds(p, &low, &high)) {
         value_put_array(ret_entries, 0);
         goto free_bounds;
     }
-    const struct scan_range range = {
-        .kind = ROW_KV,
-        .low = buf_slice(&low),
-        .high = buf_slice(&high),
-        .reverse = p->reverse,
-        .keys_only = p->has_no_next && !p->values,
-        .rows_max = p->limit + 1 + ROW_SLACK,
-        .bytes_max = PAGE_BYTES_MAX + VALUE_BYTES_MAX,
-    };
+    const struct scan_range range = list_range(p, &low, &high);
     struct scan_cursor cursor;
     err = turn_scan(t, &range, &cursor);
-    if (err == ERR_OK && !fill_page(&cursor, p, ret_entries, ret_next)) {
+    if (err == ERR_OK && !list_fill(&cursor, p, ret_entries, ret_next)) {
         err = turn_scan_further(t);
     }
 free_bounds:
@@ -144,23 +149,28 @@ free_bounds:
     return err;
 }
 
+void list_answer(struct request *r, const struct buf *entries, const struct buf *next)
+{
+    struct buf body = {0};
+    value_put_map(&body, 2);
+    value_put_text(&body, "entries");
+    value_put_raw(&body, buf_slice(entries));
+    value_put_text(&body, "next");
+    if (next->len > 0) {
+        value_put_bin(&body, buf_slice(next)); /* node/ makes an opaque cursor of it */
+    } else {
+        value_put_nil(&body);
+    }
+    reply_body(&r->reply, 200, &body);
+}
+
 enum err op_kv_list(struct turn *t, struct request *r)
 {
     struct buf entries = {0};
     struct buf next = {0};
-    struct buf body = {0};
     enum err err = list_page(t, &r->list, &entries, &next);
     if (err == ERR_OK) {
-        value_put_map(&body, 2);
-        value_put_text(&body, "entries");
-        value_put_raw(&body, buf_slice(&entries));
-        value_put_text(&body, "next");
-        if (next.len > 0) {
-            value_put_bin(&body, buf_slice(&next)); /* node/ makes an opaque cursor of it */
-        } else {
-            value_put_nil(&body);
-        }
-        reply_body(&r->reply, 200, &body);
+        list_answer(r, &entries, &next);
         r->reply.state_version = t->actor->last_version;
     }
     buf_done(&next);

@@ -29,4 +29,27 @@ enum {
 enum err list_page(struct turn *t, const struct list_params *p, struct buf *ret_entries,
                    struct buf *ret_next) MUST_CHECK;
 
+/* What reads answer, whoever has found the rows (actor/glance.h as well). */
+
+/* The key's row; NULL: there is none. */
+enum err kv_answer(struct request *r, const struct row *row);
+
+/* All bounds of a listing as one range [low, high); false where it can hold nothing. */
+bool list_bounds(const struct list_params *p, struct buf *low, struct buf *high);
+struct scan_range list_range(const struct list_params *p, const struct buf *low,
+                             const struct buf *high);
+/* Fills the page. False where the rows that are known ended before the page did. */
+bool list_fill(struct scan_cursor *c, const struct list_params *p, struct buf *ret_entries,
+               struct buf *ret_next) MUST_CHECK;
+void list_answer(struct request *r, const struct buf *entries, const struct buf *next);
+
+struct actor_facts {
+    const struct address *address;
+    bool exists;
+    bool is_awake;
+    const struct shard *shard;
+    const struct meta *meta;
+};
+void actor_facts_answer(struct request *r, const struct actor_facts *f);
+
 #endif

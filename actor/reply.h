@@ -20,9 +20,10 @@ struct reply {
     uint64_t etag;          /* the version to show as ETag; 0: none */
     uint64_t state_version; /* of the actor when the turn ran; not shown to clients */
     enum reply_existed existed;
-    bool replayed;  /* an idempotency record answered */
-    uint32_t owner; /* the node that answered, to be shown; 0: not */
-    bool is_value;  /* the body is a stored value: bytes at its top level show as such */
+    bool replayed;         /* an idempotency record answered */
+    uint32_t owner;        /* the node that answered, to be shown; 0: not */
+    uint64_t staleness_ms; /* how old it may be, where that was allowed; never between nodes */
+    bool is_value;         /* the body is a stored value: bytes at its top level show as such */
     struct bytes *body;
     char *detail;           /* one sentence for the problem document; NULL: the error's own text */
     int64_t failed;         /* index of the check that failed (conflict); -1: none */

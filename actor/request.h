@@ -97,7 +97,8 @@ struct request {
     struct bytes *idempotency_key;
     uint8_t hash[REQUEST_HASH_BYTES]; /* of method, target and body, where the key is given */
 
-    bool has_token; /* it came with one: a stream ends when that is revoked */
+    bool may_be_stale; /* a read, for which the rows of any replica will do (actor/glance.h) */
+    bool has_token;    /* it came with one: a stream ends when that is revoked */
     uint8_t token_hash[DIGEST_BYTES];
 
     uint64_t gate;  /* proposals of the actor that must be durable first */

@@ -80,3 +80,48 @@ bool scan_next(struct scan_cursor *c, struct scan_item *ret_item)
         (struct scan_item){.key = row_name(row), .value = row->value, .version = row->version};
     return true;
 }
+
+/* Storage */
+
+void scan_begin_job(const struct scan_range *range, uint64_t number, struct read_job *job)
+{
+    struct row_key start;
+    struct row_key end;
+    row_key_kind(&start, number, range->kind);
+    row_key_append(&start, range->low);
+    row_key_kind(&end, number, range->kind);
+    if (range->high.len > 0) {
+        row_key_append(&end, range->high);
+    } else {
+        row_key_after_prefix(&end);
+    }
+    size_t rows_max = range->rows_max < READ_ROWS_MAX ? range->rows_max : READ_ROWS_MAX;
+    size_t bytes_max = range->bytes_max < READ_BYTES_MAX ? range->bytes_max : READ_BYTES_MAX;
+    read_job_range(job, &start, &end, range->reverse, rows_max, bytes_max);
+}
+
+/* The kind and name of an actor's own row. */
+static enum err name_of(struct slice stored_key, uint8_t *ret_kind, struct slice *ret_name)
+{
+    struct row_key_parts parts;
+    enum err err = row_key_parse(stored_key, &parts);
+    if (err == ERR_OK) {
+        *ret_kind = (uint8_t)parts.kind;
+        *ret_name = parts.rest;
+    }
+    return err;
+}
+
+enum err scan_keep_row(struct row_set *rows, const struct rowset *from, size_t i, bool key_only)
+{
+    uint8_t kind;
+    struct slice name;
+    enum err err = name_of(rowset_key(from, i), &kind, &name);
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct bytes *value = bytes_new(key_only ? SLICE("") : rowset_payload(from, i));
+    (void)row_set_set(rows, kind, name, value, from->rows[i].version);
+    bytes_unref(value);
+    return ERR_OK;
+}

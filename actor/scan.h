@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "storage/keyspace.h"
+#include "storage/read_job.h"
 
 /* Keys in [low, high); an empty `high` means no end. Slices live as long as the turn. */
 struct scan_range {
@@ -47,6 +48,12 @@ struct scan_item {
 
 /* False at the end of the range, or, with `ended_early`, of what is known of it. */
 bool scan_next(struct scan_cursor *c, struct scan_item *ret_item);
+
+/* The read that the range is of the actor with this number, a page of it; and what becomes of its rows,
+ * or of any others of an actor. */
+void scan_begin_job(const struct scan_range *range, uint64_t number, struct read_job *job);
+enum err scan_keep_row(struct row_set *rows, const struct rowset *from, size_t i,
+                       bool key_only) MUST_CHECK;
 
 /* Positions a cursor over two sets of which `staged` is the newer. */
 void scan_begin(struct scan_cursor *c, const struct scan_range *range, struct row_set *base,

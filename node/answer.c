@@ -10,9 +10,10 @@
 #include "rpc/value.h"
 
 enum {
-    HEADERS_MAX = 7,
+    HEADERS_MAX = 8,
     ETAG_BYTES = 32,
     OWNER_BYTES = 11,
+    STALENESS_BYTES = 21,
     DOCUMENT_BYTES_AT_ONCE = 16 * 1024, /* as JSON: some 2 ms */
 };
 
@@ -21,6 +22,7 @@ struct fields {
     size_t count;
     char etag[ETAG_BYTES];
     char owner[OWNER_BYTES];
+    char staleness[STALENESS_BYTES];
 };
 
 static void add(struct fields *f, struct slice name, struct slice value)
@@ -29,8 +31,15 @@ static void add(struct fields *f, struct slice name, struct slice value)
     f->list[f->count++] = (struct http_header){.name = name, .value = value};
 }
 
-static void add_reply_fields(struct fields *f, const struct reply *reply)
+/* What the rows say, not that they could not be read. */
+static bool is_of_rows(enum err err)
 {
+    return err == ERR_OK || err == ERR_NO_SUCH_KEY || err == ERR_VERSION_MISMATCH;
+}
+
+static void add_reply_fields(struct fields *f, const struct request *r)
+{
+    const struct reply *reply = &r->reply;
     if (reply->etag != 0) {
         int n = snprintf(f->etag, sizeof f->etag, "\"%llu\"", (unsigned long long)reply->etag);
         add(f, SLICE("etag"), slice_of(f->etag, (size_t)n));
@@ -45,6 +54,11 @@ static void add_reply_fields(struct fields *f, const struct reply *reply)
     if (reply->owner != 0) {
         int n = snprintf(f->owner, sizeof f->owner, "%u", reply->owner);
         add(f, SLICE("dormouse-owner"), slice_of(f->owner, (size_t)n));
+    }
+    if (r->may_be_stale && is_of_rows(reply->err)) {
+        int n = snprintf(f->staleness, sizeof f->staleness, "%llu",
+                         (unsigned long long)reply->staleness_ms);
+        add(f, SLICE("dormouse-staleness-ms"), slice_of(f->staleness, (size_t)n));
     }
 }
 
@@ -151,7 +165,7 @@ void answer_show(const struct request *r, enum body_form form, struct shown *ret
 void answer_shown(struct http_exchange *x, const struct request *r, const struct shown *shown)
 {
     struct fields f = {.count = 0};
-    add_reply_fields(&f, &r->reply);
+    add_reply_fields(&f, r);
     if (r->reply.err != ERR_OK) {
         answer_problem(x, &f, &r->reply);
         return;

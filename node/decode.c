@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "actor/glance.h"
 #include "actor/ops.h"
 #include "actor/registry.h"
 #include "base/digest.h"
@@ -410,6 +411,19 @@ static enum request_kind kind_of(enum route_name route, struct slice method)
     }
 }
 
+/* Of requests that cannot be stale it says nothing. */
+static enum err decode_consistency(struct request *r, const struct http_request *h,
+                                   struct decode_error *e)
+{
+    struct slice text;
+    bool is_said = http_request_header(h, "dormouse-consistency", &text);
+    if (is_said && !slice_equal_str(text, "stale")) {
+        return decode_fail(e, ERR_BAD_REQUEST, "Dormouse-Consistency can be \"stale\" alone.");
+    }
+    r->may_be_stale = is_said && glance_is_for(r);
+    return ERR_OK;
+}
+
 static enum err decode_rest(struct request *r, const struct http_request *h,
                             const struct route *route, struct slice query_text,
                             struct decode_error *e)
@@ -459,7 +473,10 @@ enum err decode_request(const struct http_request *h, const struct route *route,
         return decode_fail(ret_error, ERR_NOT_IMPLEMENTED, NULL);
     }
     struct request *r = request_new(kind);
-    enum err err = decode_rest(r, h, route, query_text, ret_error);
+    enum err err = decode_consistency(r, h, ret_error);
+    if (err == ERR_OK) {
+        err = decode_rest(r, h, route, query_text, ret_error);
+    }
     if (err != ERR_OK) {
         request_free(r);
         return err;

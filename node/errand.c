@@ -55,13 +55,63 @@ static void on_delivered(struct parcel *p)
     send_back(CONTAINER_OF(p, struct errand, parcel));
 }
 
+static void on_glanced(void *ctx)
+{
+    OBJ_CAST(errand, ctx, ERRAND_MAGIC);
+    send_back(errand);
+}
+
+/* False: it goes the way of all others. */
+static bool glance(struct errand *e)
+{
+    e->is_glanced = true; /* it may be done from inside */
+    e->parcel.node = e->owner->node->id;
+    if (glances_begin(&e->owner->glances, e->shard, e->request, on_glanced, e)) {
+        return true;
+    }
+    e->is_glanced = false;
+    e->parcel.node = 0;
+    return false;
+}
+
+static void on_glanced_late(void *ctx)
+{
+    OBJ_CAST(errand, ctx, ERRAND_MAGIC);
+    errand->is_glanced = false;
+    courier_answered(&errand->owner->courier, &errand->parcel);
+}
+
+/* The shard has led here when the request came, and leads no more: what may be stale need not wait for
+ * another leader. False: it waits, or goes there. */
+static bool glance_late(struct errand *e)
+{
+    struct request *r = e->request;
+    bool is_lost = r->reply.err == ERR_NOT_OWNER || r->reply.err == ERR_UNAVAILABLE ||
+                   r->reply.err == ERR_OUTCOME_UNKNOWN;
+    if (!r->may_be_stale || !is_lost || e->owner->courier.is_stopping) {
+        return false;
+    }
+    struct reply lost = r->reply;
+    reply_init(&r->reply);
+    r->stage = REQUEST_NEW;
+    e->is_glanced = true;
+    if (glances_begin(&e->owner->glances, e->shard, r, on_glanced_late, e)) {
+        reply_clear(&lost);
+        return true;
+    }
+    e->is_glanced = false;
+    r->stage = REQUEST_DONE;
+    r->reply = lost;
+    return false;
+}
+
 static void on_answer(struct request *r)
 {
     OBJ_CAST(errand, r->user, ERRAND_MAGIC);
     struct errand *e = errand;
     if (e->is_of_node) {
         send_back(e);
-    } else {
+    } else if (!glance_late(e)) {
         courier_answered(&e->owner->courier, &e->parcel);
     }
 }
@@ -88,7 +138,7 @@ static void arrive(struct errand *e)
 {
     if (e->is_of_node) {
         run_or_refuse(e);
-    } else {
+    } else if (!e->request->may_be_stale || !glance(e)) {
         courier_submit(&e->owner->courier, &e->parcel, e->timeout_ms);
     }
 }
@@ -99,8 +149,12 @@ static void arrive_at_owner(struct worker *owner, struct task *t)
     arrive(CONTAINER_OF(t, struct errand, travel));
 }
 
+/* A glance ends by itself, soon. */
 static void cancel_here(struct errand *e)
 {
+    if (e->is_glanced) {
+        return;
+    }
     if (e->is_of_node) {
         registry_cancel(&e->owner->registry, e->request);
     } else {
@@ -128,6 +182,7 @@ enum err errand_begin(struct errand *e, struct worker *origin)
     e->is_done = false;
     e->cancel_is_away = false;
     e->is_answered = false;
+    e->is_glanced = false;
     e->parcel = (struct parcel){.request = e->request, .shard = e->shard, .done = on_delivered};
     e->travel = (struct task){.run = arrive_at_owner};
     e->cancel = (struct task){.run = cancel_at_owner};

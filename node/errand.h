@@ -9,7 +9,8 @@
  *       `gone`: all that was sent is back
  *
  * The two cross freely. A request of another node runs on this one or is refused as ERR_NOT_OWNER; one of
- * a client goes to whichever node owns its actor (node/courier.h). */
+ * a client goes to whichever node owns its actor (node/courier.h), unless it may be stale and there is a
+ * replica here (node/glances.h). */
 #ifndef NODE_ERRAND_H
 #define NODE_ERRAND_H
 
@@ -39,6 +40,7 @@ struct errand {
     bool is_done;        /* origin */
     bool cancel_is_away; /* origin */
     bool is_answered;    /* owner */
+    bool is_glanced;     /* owner: its rows are read from a replica as it is */
     struct parcel parcel;
     struct task travel; /* of the request */
     struct task cancel;

@@ -224,6 +224,9 @@ static enum err take_member_message(struct worker *w, uint32_t from, const struc
         return listings_take_ask(&w->listings, from, m->payload);
     case PEER_KIND_LISTING_ANSWER:
         return listings_take_answer(&w->listings, from, m->payload);
+    case PEER_KIND_FRESH_ASK:
+    case PEER_KIND_FRESH_ANSWER:
+        return glances_take(&w->glances, from, m);
     default:
         return ERR_OK; /* of a newer version */
     }

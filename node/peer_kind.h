@@ -24,6 +24,8 @@ enum peer_kind {
     PEER_KIND_WATCH_CANCEL = 16,
     PEER_KIND_LISTING_ASK = 17, /* node/listings.h */
     PEER_KIND_LISTING_ANSWER = 18,
+    PEER_KIND_FRESH_ASK = 19, /* node/freshness.h */
+    PEER_KIND_FRESH_ANSWER = 20,
 };
 
 #endif

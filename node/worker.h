@@ -30,6 +30,7 @@
 #include "node/cluster_view.h"
 #include "node/courier.h"
 #include "node/forward.h"
+#include "node/glances.h"
 #include "node/listener_uv.h"
 #include "node/listings.h"
 #include "node/mailring.h"
@@ -122,6 +123,7 @@ struct worker {
     struct registry registry;
     struct courier courier;
     struct forward forward;
+    struct glances glances;
     struct neighbours neighbours;
     struct steward steward;
     struct snapshots snapshots;

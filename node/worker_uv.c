@@ -314,6 +314,7 @@ static void *run(void *arg)
     w->registry.allow_private_targets = w->node->options->allow_private_targets;
     courier_init(&w->courier, &errand_courier_hooks, w, w->node->id);
     forward_init(&w->forward, w);
+    glances_init(&w->glances, w);
     neighbours_init(&w->neighbours, w);
     steward_init(&w->steward, w);
     snapshots_init(&w->snapshots, w);
@@ -352,6 +353,7 @@ static void *run(void *arg)
     snapshots_stop(&w->snapshots);
     engine_close(w->engine);
     listings_done(&w->listings);
+    glances_done(&w->glances);
     snapshots_done(&w->snapshots);
     records_done(&w->records);
     cluster_view_unref(w->view);

@@ -513,6 +513,11 @@ enum err shard_read(struct shard *s, struct shard_read *rd)
     return err == ERR_OK ? ERR_COLD : err;
 }
 
+const struct applied *shard_applied(const struct shard *s)
+{
+    return shard_state_applied(&s->state);
+}
+
 void shard_status(const struct shard *s, struct shard_status *ret_status)
 {
     *ret_status = (struct shard_status){

@@ -74,6 +74,9 @@ bool shard_is_leading(const struct shard *s);
 uint32_t shard_owner_node(const struct shard *s); /* the node that leads it; 0: none is known */
 uint64_t shard_replica(const struct shard *s);    /* this one */
 
+/* Whose rows shard_read reads: all entries up to this one. Borrowed until the loop goes on. */
+const struct applied *shard_applied(const struct shard *s);
+
 /* Leader only. */
 uint64_t shard_take_version(struct shard *s);
 uint64_t shard_take_number(struct shard *s);

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -199,6 +200,119 @@ def test_there_is_no_list_while_a_shard_has_no_leader(three):
     wait_until(lambda: three.nodes[3].client.get(path).status == 200, what="a list")
     for node in three.running():
         assert versions_of(listed(node, 7)) == versions
+
+
+# Reads that may be stale
+
+
+STALE = {"Dormouse-Consistency": "stale"}
+
+
+def staleness(answer):
+    return int(answer.headers["dormouse-staleness-ms"])
+
+
+def await_key(node_id, actor, key):
+    """Until the node has it in a replica of its own."""
+    def is_there():
+        answer = actor.get(key, headers=STALE)
+        return answer.status == 200 and answer.headers["dormouse-owner"] == str(node_id)
+    wait_until(is_there, what="a replica that has the key")
+
+
+def stale_reads(actor):
+    """Each kind of them: [GET, HEAD, listing, description, GET of no key]."""
+    return [actor.get("k", headers=STALE), actor.head("k", headers=STALE),
+            actor.client.get(f"{actor.path}/kv", headers=STALE), actor.info(headers=STALE),
+            actor.get("none", headers=STALE)]
+
+
+def reads_under_one_leader(actor):
+    """Leaderships may move while a cluster is young: (leader, stale reads), of a time when this one did not."""
+    while True:
+        before, answers, after = actor.get("k"), stale_reads(actor), actor.get("k")
+        assert before.status == after.status == 200
+        assert "dormouse-staleness-ms" not in before.headers
+        if before.headers["dormouse-owner"] == after.headers["dormouse-owner"]:
+            return int(before.headers["dormouse-owner"]), answers
+
+
+def test_a_read_that_may_be_stale_is_answered_by_the_node_that_is_asked(three):
+    put(Actor(three.nodes[1].client, "a"), "k", "v")
+    for number, node in three.nodes.items():
+        actor = Actor(node.client, "a")
+        await_key(number, actor, "k")
+        leader, answers = reads_under_one_leader(actor)
+        assert [a.status for a in answers] == [200, 200, 200, 200, 404]
+        assert answers[0].json == "v" and answers[2].json["entries"][0]["value"] == "v"
+        assert answers[3].json["keys"] == 1
+        assert number == leader or answers[3].json["state"] == "hibernated"
+        for answer in answers:
+            assert answer.headers["dormouse-owner"] == str(number)
+            assert (staleness(answer) == 0) == (number == leader), answer
+        not_modified = {**STALE, "If-None-Match": answers[0].headers["etag"]}
+        assert actor.get("k", headers=not_modified).status == 304
+        wait_until(lambda: staleness(actor.get("k", headers=STALE)) < 1000, what="news of the leader")
+        expect_problem(actor.get("k", headers={"Dormouse-Consistency": "strong"}), 400, "bad_request")
+
+
+def test_a_stale_answer_has_all_that_is_older_than_it_says(three):
+    """Acknowledged before the question, less the staleness: it is in the answer, or in what came after."""
+    writer = Actor(three.nodes[1].client, "a")
+    put(writer, "n", 0)
+    leader = writer.info().json["owner"]
+    followers = [Actor(n.client, "a") for number, n in three.nodes.items() if number != leader]
+    acknowledged, shown = [(time.monotonic(), 0)], 0
+    for n in range(1, 400):
+        put(writer, "n", n)
+        acknowledged.append((time.monotonic(), n))
+        asked = time.monotonic()
+        answer = followers[n % 2].get("n", headers=STALE)
+        oldest = asked - staleness(answer) / 1000
+        expected = [value for when, value in acknowledged if when < oldest]
+        got = answer.json if answer.status == 200 else -1
+        assert not expected or got >= expected[-1], (answer, acknowledged[-1], oldest)
+        shown += 1 if expected else 0
+    assert shown > 0
+    wait_until(lambda: all(a.get("n", headers=STALE).json == 399 for a in followers), what="all replicas")
+
+
+def test_stale_reads_go_on_where_a_shard_has_no_leader(three):
+    versions = make_by_turns(three.running(), 8)
+    node = three.nodes[3]
+    for id in versions:
+        await_key(3, Actor(node.client, id), "k")
+    for victim in [1, 2]:
+        three.nodes[victim].kill9()
+    for id in versions:  # it takes some of them for its own until it has missed the others for a while
+        assert Actor(node.client, id).get("k", headers=STALE).json == "v"
+    for id in versions:
+        actor = Actor(node.client, id)
+        answer = actor.get("k", headers={"Dormouse-Timeout": "500"})
+        assert answer.status in (503, 504), answer
+        stale = actor.get("k", headers=STALE)
+        assert stale.json == "v" and stale.headers["dormouse-owner"] == "3"
+        wait_until(lambda: staleness(actor.get("k", headers=STALE)) > staleness(stale), what="an older answer")
+
+
+def test_a_node_without_a_replica_asks_the_leader(make_cluster):
+    cluster = make_cluster(4)
+    for actor in actors(cluster.nodes[1]):
+        put(actor, "k", "v")
+
+    def asks(number, actor):
+        answer = actor.get("k", headers=STALE)
+        return answer.json == "v" and staleness(answer) == 0 and answer.headers["dormouse-owner"] != str(number)
+
+    def somebody_asks():
+        """Which nodes are without changes while the cluster is young."""
+        replicas = {s["id"]: s["replicas"] for s in cluster.said()["shards"]}
+        for number, node in cluster.nodes.items():
+            for actor in actors(node):
+                if number not in replicas[actor.info().json["shard"]]:
+                    return asks(number, actor)
+        return False
+    wait_until(somebody_asks, what="an answer of a leader")
 
 
 # Entering

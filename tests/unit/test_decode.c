@@ -263,6 +263,35 @@ static void the_time_a_request_may_take_is_bounded(void **state)
     }
 }
 
+static void only_reads_may_be_stale(void **state)
+{
+    static const struct {
+        const char *method;
+        const char *target;
+        bool may_be_stale;
+    } table[] = {
+        {"GET", ACTOR "/kv/k", true},     {"HEAD", ACTOR "/kv/k", true},
+        {"GET", ACTOR "/kv", true},       {"GET", ACTOR, true},
+        {"DELETE", ACTOR, false},         {"GET", ACTOR "/timers", false},
+        {"DELETE", ACTOR "/kv/k", false},
+    };
+    static const char *const malformed[] = {"", "strong", "Stale", "stale,stale", "stale "};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        begin(f, table[i].method, table[i].target);
+        expect_err(decode(f), ERR_OK);
+        assert_false(f->decoded->may_be_stale);
+        test_request_header(&f->request, "dormouse-consistency", "stale");
+        expect_err(decode(f), ERR_OK);
+        assert_int_equal(f->decoded->may_be_stale, table[i].may_be_stale);
+        for (size_t k = 0; k < sizeof malformed / sizeof malformed[0]; k++) {
+            begin(f, table[i].method, table[i].target);
+            test_request_header(&f->request, "dormouse-consistency", malformed[k]);
+            expect_refused(f, ERR_BAD_REQUEST, "Dormouse-Consistency");
+        }
+    }
+}
+
 static void put_keyed(struct fixture *f, const char *target, const char *body, const char *type)
 {
     begin(f, "PUT", target);
@@ -502,7 +531,7 @@ TEST_MAIN(TEST(the_parts_of_a_path_are_decoded_once),
           TEST(ids_and_keys_may_be_as_long_as_the_contract_says),
           TEST(conditions_are_read_from_their_fields),
           TEST(conditions_on_several_lines_are_one_list), TEST(malformed_conditions_are_refused),
-          TEST(the_time_a_request_may_take_is_bounded),
+          TEST(the_time_a_request_may_take_is_bounded), TEST(only_reads_may_be_stale),
           TEST(an_idempotency_key_goes_with_a_hash_of_all_that_was_asked),
           TEST(an_idempotency_key_is_visible_ascii), TEST(a_value_comes_as_json_msgpack_or_bytes),
           TEST(bodies_that_are_no_values_are_refused), TEST(a_value_has_its_limit_in_msgpack),
