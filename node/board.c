@@ -61,6 +61,44 @@ void board_hear(struct board *b, uint32_t node, const char *peer, bool is_leavin
     (void)pthread_mutex_unlock(&b->mutex);
 }
 
+static struct board_pulse *find_pulse(struct board *b, uint32_t node)
+{
+    const struct board_node *n = find_node(b, node);
+    return n != NULL ? &b->pulses[n - b->nodes] : NULL;
+}
+
+void board_hear_pulse(struct board *b, uint32_t node, uint64_t life, uint16_t worker,
+                      uint16_t workers, uint64_t now_ms)
+{
+    PRE(worker < workers && workers <= PEER_WORKERS_MAX);
+    (void)pthread_mutex_lock(&b->mutex);
+    struct board_pulse *p = find_pulse(b, node);
+    if (p != NULL) {
+        if (p->life != life || p->workers != workers) {
+            *p = (struct board_pulse){.life = life, .workers = workers};
+        }
+        p->heard_ms[worker] = now_ms;
+    }
+    (void)pthread_mutex_unlock(&b->mutex);
+}
+
+bool board_pulse(struct board *b, uint32_t node, uint64_t *ret_life, uint64_t *ret_heard_ms)
+{
+    uint64_t heard_ms = 0;
+    (void)pthread_mutex_lock(&b->mutex);
+    const struct board_pulse *p = find_pulse(b, node);
+    if (p != NULL && p->workers > 0) {
+        heard_ms = UINT64_MAX;
+        for (uint16_t i = 0; i < p->workers; i++) {
+            heard_ms = p->heard_ms[i] < heard_ms ? p->heard_ms[i] : heard_ms;
+        }
+        *ret_life = p->life;
+        *ret_heard_ms = heard_ms;
+    }
+    (void)pthread_mutex_unlock(&b->mutex);
+    return heard_ms != 0;
+}
+
 void board_note(struct board *b, uint32_t node, const struct board_shard *said, uint64_t now_ms)
 {
     (void)pthread_mutex_lock(&b->mutex);

@@ -11,6 +11,7 @@
 
 #include "node/member.h"
 #include "node/placement.h"
+#include "rpc/peer_frame.h"
 #include "storage/group_config.h"
 
 enum {
@@ -39,6 +40,13 @@ struct board_line {
     struct board_shard said;
 };
 
+/* Signs of life of a node's workers, ten times a second each. */
+struct board_pulse {
+    uint64_t life; /* of its process */
+    uint16_t workers;
+    uint64_t heard_ms[PEER_WORKERS_MAX]; /* by worker; 0: not in this life */
+};
+
 struct board_node {
     uint32_t node;
     uint64_t heard_ms;
@@ -52,6 +60,7 @@ struct board {
     uint32_t shard_count;
     struct board_line *lines; /* by shard; that of SHARD_META last */
     struct board_node nodes[BOARD_NODES_MAX];
+    struct board_pulse pulses[BOARD_NODES_MAX]; /* of `nodes`, each */
     size_t node_count;
     uint64_t nodes_number; /* rises when a node comes, or moves */
 };
@@ -61,6 +70,11 @@ void board_done(struct board *b);
 
 /* The node lives. More nodes than there is room for are not noted. */
 void board_hear(struct board *b, uint32_t node, const char *peer, bool is_leaving, uint64_t now_ms);
+/* One of its workers lives; of a node that was never heard nothing is noted. */
+void board_hear_pulse(struct board *b, uint32_t node, uint64_t life, uint16_t worker,
+                      uint16_t workers, uint64_t now_ms);
+/* When each of its workers had been heard last, in this life; false: one has not been. */
+bool board_pulse(struct board *b, uint32_t node, uint64_t *ret_life, uint64_t *ret_heard_ms);
 /* It leads the shard. What an earlier term said is dropped. */
 void board_note(struct board *b, uint32_t node, const struct board_shard *said, uint64_t now_ms);
 

@@ -206,6 +206,8 @@ static enum err take_member_message(struct worker *w, uint32_t from, const struc
         return forward_take_cancel(&w->forward, from, m);
     case PEER_KIND_STATUS:
         return status_take(m->payload, from, &w->node->board, clock_mono_ms());
+    case PEER_KIND_PULSE:
+        return neighbours_take_pulse(w, from, m->payload, clock_mono_ms());
     case PEER_KIND_OUTCOME:
         return orders_take_outcome(&w->orders, from, m->payload);
     case PEER_KIND_SNAPSHOT_BEGIN:
@@ -409,11 +411,15 @@ void neighbours_tick(struct neighbours *n, uint64_t now_ms)
         n->is_stale = n->has_leaving; /* it may not be needed any more */
         send_status(n);
     }
+    neighbours_beat(n, now_ms);
 }
 
 uint64_t neighbours_next_ms(const struct neighbours *n)
 {
-    return n->peers != NULL && !n->is_closing ? n->next_status_ms : UINT64_MAX;
+    if (n->peers == NULL || n->is_closing) {
+        return UINT64_MAX;
+    }
+    return n->next_pulse_ms < n->next_status_ms ? n->next_pulse_ms : n->next_status_ms;
 }
 
 size_t neighbours_stats(const struct neighbours *n, struct peer_stats *ret_stats, size_t max)

@@ -52,6 +52,8 @@ struct neighbours {
     uint64_t nodes_number; /* of the board, as last looked at */
     uint64_t tls_generation;
     uint64_t next_status_ms;
+    uint64_t next_pulse_ms;
+    uint64_t next_hear_ms;
     struct guest guests[GUESTS_MAX];
     size_t guest_count;
 };
@@ -68,6 +70,13 @@ void neighbours_tick(struct neighbours *n, uint64_t now_ms);
 uint64_t neighbours_next_ms(const struct neighbours *n); /* UINT64_MAX: it is closed */
 void neighbours_say_status(struct neighbours *n);        /* with the next tick */
 void neighbours_flush(struct neighbours *n);             /* before the loop sleeps */
+
+/* Pulses (node/neighbours_pulse.c): takes one that came, sends the next where it is time, and tells the
+ * engine of those that came to any worker, before it ticks. */
+enum err neighbours_take_pulse(struct worker *w, uint32_t from, struct slice payload,
+                               uint64_t now_ms) MUST_CHECK;
+void neighbours_beat(struct neighbours *n, uint64_t now_ms);
+void neighbours_hear_pulses(struct neighbours *n, uint64_t now_ms);
 
 /* To a node, about a shard; false: not connected, or too much waits. Then it is dropped. */
 bool neighbours_send(struct neighbours *n, uint32_t node, enum peer_kind kind, uint32_t shard,

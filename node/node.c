@@ -13,6 +13,7 @@
 #include "base/invariant.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "node/exposure.h"
 #include "node/notify.h"
 #include "node/worker_count.h"
@@ -483,6 +484,7 @@ static int open_data(struct node *n)
 static int run_workers(struct node *n, const sigset_t *signals)
 {
     board_init(&n->board, n->data.shard_count);
+    n->life = random_u64() | 1;
     peers_shared_init(&n->peers_shared, n->worker_count);
     n->workers = mem_zalloc(n->worker_count * sizeof *n->workers);
     n->rings = new_rings(n->worker_count);

@@ -25,6 +25,7 @@ struct node {
     struct cluster_start start;
     struct data_dir data;
     uint32_t id;     /* in the cluster; 1 of a single node */
+    uint64_t life;   /* of this process: other nodes tell it from the last one by it */
     bool has_joined; /* it is a member of a cluster; the next fields are of such a node */
     bool founds;     /* it makes the replicas that a single node has */
     uint64_t birth;

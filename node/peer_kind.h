@@ -26,6 +26,7 @@ enum peer_kind {
     PEER_KIND_LISTING_ANSWER = 18,
     PEER_KIND_FRESH_ASK = 19, /* node/freshness.h */
     PEER_KIND_FRESH_ANSWER = 20,
+    PEER_KIND_PULSE = 21, /* node/neighbours_pulse.c */
 };
 
 #endif

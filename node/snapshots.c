@@ -127,6 +127,7 @@ enum err snapshots_take(struct snapshots *s, uint32_t from, const struct peer_me
     case PEER_KIND_LISTING_ANSWER:
     case PEER_KIND_FRESH_ASK:
     case PEER_KIND_FRESH_ANSWER:
+    case PEER_KIND_PULSE:
         break;
     }
     return ERR_CORRUPT;

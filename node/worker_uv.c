@@ -169,6 +169,7 @@ static void after_sleep(uv_check_t *check)
     registry_tick(&w->registry, now_ms);
     courier_tick(&w->courier, now_ms);
     scheduler_tick(&w->scheduler, now_ms, wall_ms);
+    neighbours_hear_pulses(&w->neighbours, now_ms);
     engine_tick(w->engine);
     neighbours_tick(&w->neighbours, now_ms);
     steward_tick(&w->steward, now_ms);

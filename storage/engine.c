@@ -173,8 +173,35 @@ static void tick_shards(struct engine *e)
     }
 }
 
+/* Rest */
+
+static void rouse_all(struct engine *e, uint32_t node, uint64_t heard_ms)
+{
+    for (uint32_t id = 0; id < e->slot_count; id++) {
+        if (e->shards[id] != NULL) {
+            shard_rouse(e->shards[id], node, heard_ms);
+        }
+    }
+}
+
+void engine_hear_pulse(struct engine *e, uint32_t node, uint64_t life, uint64_t heard_ms)
+{
+    if (pulses_hear(&e->pulses, node, life, heard_ms)) {
+        rouse_all(e, node, e->now_ms);
+    }
+}
+
+static void notice_silence(struct engine *e)
+{
+    const struct pulse *silent;
+    while ((silent = pulses_next_silent(&e->pulses, e->now_ms)) != NULL) {
+        rouse_all(e, silent->node, silent->heard_ms);
+    }
+}
+
 void engine_tick(struct engine *e)
 {
+    notice_silence(e);
     tick_groups(e);
     if (e->now_ms < e->next_tick_ms) {
         return;
@@ -254,8 +281,9 @@ void engine_stats(const struct engine *e, struct engine_stats *ret_stats)
     ret_stats->is_direct = wal_is_direct(e->wal);
     ret_stats->is_full = e->is_disk_full || engine_is_over_quota(e) || ret_stats->wal.is_full;
     for (uint32_t id = 0; id < e->slot_count; id++) {
-        ret_stats->is_full =
-            ret_stats->is_full || (e->shards[id] != NULL && e->shards[id]->is_full);
+        const struct shard *s = e->shards[id];
+        ret_stats->is_full = ret_stats->is_full || (s != NULL && s->is_full);
+        ret_stats->resting += s != NULL && group_is_resting(s->group) ? 1 : 0;
     }
     ret_stats->overlay_bytes_max = e->memory_bytes;
 }

@@ -122,6 +122,10 @@ uint64_t engine_next_ms(struct engine *e); /* engine_tick is wanted then; UINT64
 enum err engine_receive(struct engine *e, uint32_t shard, uint64_t from,
                         struct slice message) MUST_CHECK;
 
+/* Another node was heard at `heard_ms`, in this life of its process (storage/pulse.h). Groups rest only
+ * while the nodes of all their members are; to be said before engine_tick, which notices silence. */
+void engine_hear_pulse(struct engine *e, uint32_t node, uint64_t life, uint64_t heard_ms);
+
 /* A replica that joins its group, empty, or one that leaves this node with all it has. `done` comes once,
  * from the loop: ERR_OK, ERR_CLOSED, or the disk's error. Refused at once: ERR_CONFLICT where there is
  * one already, or the one to remove leads; ERR_NOT_FOUND where there is none; ERR_BUSY, to be asked
@@ -168,6 +172,7 @@ struct engine_log_size engine_log_size(uint64_t quota_bytes, uint32_t worker_cou
 struct engine_stats {
     struct wal_stats wal;
     uint64_t leading; /* shards */
+    uint64_t resting; /* of these and others: their groups */
     uint64_t entries;
     uint64_t batches;
     uint64_t entry_bytes;

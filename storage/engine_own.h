@@ -4,6 +4,7 @@
 
 #include "base/heap.h"
 #include "storage/engine.h"
+#include "storage/pulse.h"
 #include "storage/shard_own.h"
 
 struct engine {
@@ -26,6 +27,7 @@ struct engine {
     struct list changes; /* replicas that come or go */
     uint64_t random;
     struct heap due;         /* shards, by when time means something to their groups */
+    struct pulses pulses;    /* of the other nodes */
     struct list dirty;       /* shards with something to submit */
     struct list logging;     /* shards that wait for the log */
     size_t queued_bytes;     /* of proposals that are not yet applied */

@@ -191,7 +191,8 @@ bool group_is_alone(const struct group *g)
  * past. */
 uint64_t group_next_timeout(struct group *g)
 {
-    if (raft_role(&g->core) != RAFT_VOTER || (group_is_alone(g) && g->core_leads)) {
+    if (raft_role(&g->core) != RAFT_VOTER || (group_is_alone(g) && g->core_leads) ||
+        g->rest.is_resting) {
         return UINT64_MAX;
     }
     uint64_t next_ms = raft_timeout(&g->core);
@@ -252,6 +253,7 @@ static void note_state(struct group *g)
         g->has_own_entry = last != NULL && last->term == raft_current_term(&g->core);
     }
     g->core_leads = leads;
+    group_rouse(g, g->core.now);
     if (!leads && g->leading) {
         g->leading = false;
         group_drop_reads(g);
@@ -378,6 +380,7 @@ enum err group_propose(struct group *g, struct buf *data, uint64_t now_ms, uint6
     if (raft_transferee(&g->core) != 0) {
         return ERR_OVERLOADED;
     }
+    group_rouse(g, now_ms);
     g->core.now = now_ms;
     g->proposal = data;
     int rc = group_submit(g, GROUP_COMMAND, buf_slice(data));
@@ -438,6 +441,7 @@ void group_tick(struct group *g, uint64_t now_ms)
     INVARIANT(rc == 0);
     group_settle(g);
     group_probe_again(g, now_ms);
+    group_ask_for_rest(g);
     POST(g->next_ms > now_ms);
 }
 

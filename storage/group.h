@@ -45,6 +45,8 @@ enum {
     GROUP_INFLIGHT_ENTRIES = 32,
     GROUP_MESSAGE_BYTES = 8 << 20, /* of entries, unless one alone is larger */
 
+    GROUP_CALM_BEATS = 5, /* heartbeats without any news, before a group rests */
+
     GROUP_HELD_MAX = 256, /* messages that wait for a term or a vote; more are lost */
 
     GROUP_PROMOTE_LAG = GROUP_INFLIGHT_ENTRIES, /* entries that a new voter may lack */
@@ -86,6 +88,9 @@ struct group_hooks {
     void (*install)(void *ctx, const struct group_snapshot *snapshot);
     /* All reads up to this number may be answered from what is applied. */
     void (*reads_proven)(void *ctx, uint64_t read);
+    /* Whether the owner will notice when the node of this replica falls silent or begins anew, and rouse
+     * the group then. NULL: it notices nothing, and the group never rests. */
+    bool (*is_watched)(void *ctx, uint64_t replica);
 };
 
 struct group_options {
@@ -204,6 +209,13 @@ size_t group_agreed_peers(const struct group *g, struct group_peer ret_peers[GRO
 enum err group_read(struct group *g, uint64_t *ret_read) MUST_CHECK; /* ERR_NOT_OWNER */
 void group_probe(struct group *g, uint64_t now_ms); /* one is on its way: no effect, it follows */
 uint64_t group_proven(const struct group *g);       /* highest number */
+
+/* Rest. A group of which nothing is under way says so once and is quiet from then on: no heartbeats, and
+ * time means nothing to it (storage/group_rest.c). Whatever is asked of it or said to it rouses it; so
+ * does its owner, where the node of a member falls silent. `heard_ms` is when that was last heard: the
+ * follower's time-out runs from then. No effect on one that does not rest. */
+bool group_is_resting(const struct group *g);
+void group_rouse(struct group *g, uint64_t heard_ms);
 
 bool group_is_leading(const struct group *g);
 bool group_is_installing(const struct group *g);

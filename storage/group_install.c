@@ -36,6 +36,7 @@ enum err group_accept(struct group *g, uint64_t from, struct slice message, uint
     if (m.to != g->core.id || g->install != GROUP_INSTALL_NONE || m.install.index <= g->applied) {
         return ERR_OK;
     }
+    group_rouse_for(g, &m, now_ms);
     err = hear_install(g, &m, now_ms);
     *ret_taken = g->install == GROUP_INSTALL_LOGGED;
     group_settle(g);

@@ -43,6 +43,7 @@ static enum err submit_config(struct group *g, const struct group_config *c, uin
 {
     struct buf bytes = {0};
     group_config_encode(c, &bytes);
+    group_rouse(g, now_ms);
     g->core.now = now_ms;
     int rc = group_submit(g, GROUP_CONFIGURATION, buf_slice(&bytes));
     INVARIANT(rc == 0); /* what the core refuses was looked at */
@@ -110,6 +111,7 @@ enum err group_transfer(struct group *g, uint64_t replica, uint64_t now_ms)
         return ERR_OVERLOADED;
     }
     g->owed_index = 0;
+    group_rouse(g, now_ms);
     struct raft_event event = {.time = now_ms, .type = RAFT_TRANSFER};
     event.transfer.server_id = replica;
     int rc = group_step(g, &event);

@@ -1,6 +1,7 @@
 /* What the group*.c files share: group.c steps the core and applies, group_start.c begins,
  * group_send.c and group_receive.c talk to peers, group_install.c replaces the state by a snapshot,
- * group_member.c changes who takes part, group_read.c proves leadership to readers.
+ * group_member.c changes who takes part, group_read.c proves leadership to readers, group_rest.c is for
+ * groups of which nothing is under way.
  * Nobody else includes this. */
 #ifndef STORAGE_GROUP_OWN_H
 #define STORAGE_GROUP_OWN_H
@@ -46,6 +47,15 @@ struct group_reads {
     uint64_t answers[GROUP_MEMBERS_MAX]; /* replicas that have said so */
 };
 
+struct group_rest {
+    bool is_resting;
+    unsigned calm_beats; /* of the leader, since there was news */
+    uint64_t round;      /* the last that members were asked in */
+    bool is_asking;      /* ... and nothing else was sent since */
+    size_t answer_count;
+    uint64_t answers[GROUP_MEMBERS_MAX]; /* replicas that rest, in this round */
+};
+
 struct group {
     uint32_t magic;
     struct raft core;
@@ -83,6 +93,7 @@ struct group {
     struct buf scratch;
 
     struct group_reads reads;
+    struct group_rest rest;
 
     enum group_install install;
     uint64_t install_sequence;
@@ -126,5 +137,12 @@ void group_hear_proven(struct group *g, const struct group_message *m);
 void group_prove_reads(struct group *g); /* where enough have answered and enough is applied */
 void group_probe_again(struct group *g, uint64_t now_ms);
 void group_drop_reads(struct group *g);
+bool group_has_reads(const struct group *g); /* that wait for a proof */
+
+/* Rest: group_rest.c */
+void group_ask_for_rest(struct group *g); /* after each heartbeat of a leader */
+void group_hear_rest(struct group *g, const struct group_message *m);
+void group_hear_resting(struct group *g, const struct group_message *m);
+void group_rouse_for(struct group *g, const struct group_message *m, uint64_t now_ms);
 
 #endif

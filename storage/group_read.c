@@ -97,6 +97,7 @@ enum err group_read(struct group *g, uint64_t *ret_read)
 void group_probe(struct group *g, uint64_t now_ms)
 {
     if (g->leading && !is_asking(g) && g->reads.last > g->reads.asked) {
+        group_rouse(g, now_ms);
         ask(g);
         send_probe(g, now_ms);
         group_prove_reads(g);
@@ -109,6 +110,11 @@ void group_probe_again(struct group *g, uint64_t now_ms)
     if (g->leading && is_asking(g) && now_ms >= g->reads.sent_ms + GROUP_HEARTBEAT_MS) {
         send_probe(g, now_ms);
     }
+}
+
+bool group_has_reads(const struct group *g)
+{
+    return g->reads.last > g->reads.proven;
 }
 
 uint64_t group_proven(const struct group *g)

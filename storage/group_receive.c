@@ -320,6 +320,12 @@ static enum err hear_any(struct group *g, struct group_message *m, uint64_t now_
     case GROUP_PROVEN:
         group_hear_proven(g, m);
         return ERR_OK;
+    case GROUP_REST:
+        group_hear_rest(g, m);
+        return ERR_OK;
+    case GROUP_RESTING:
+        group_hear_resting(g, m);
+        return ERR_OK;
     }
     UNREACHABLE();
 }
@@ -337,6 +343,7 @@ enum err group_receive(struct group *g, uint64_t from, struct slice message, uin
     if (m.to != g->core.id) {
         return ERR_OK;
     }
+    group_rouse_for(g, &m, now_ms);
     err = hear_any(g, &m, now_ms);
     group_settle(g);
     return err;

@@ -219,6 +219,7 @@ static void send_message(struct group *g, const struct raft_message *from_core)
     switch (from_core->type) {
     case RAFT_APPEND_ENTRIES:
         m.type = GROUP_APPEND;
+        g->rest.is_asking = false; /* who hears it does not rest */
         encode_append(g, &m, &from_core->append_entries);
         uint64_t of_entries = sequence_of_entries(g, &m);
         sequence = of_entries > sequence ? of_entries : sequence;

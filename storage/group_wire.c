@@ -56,6 +56,11 @@ static void encode_body(const struct group_message *m, struct buf *to)
     case GROUP_PROVEN:
         buf_append_u64(to, m->probe);
         return;
+    case GROUP_REST:
+    case GROUP_RESTING:
+        buf_append_u64(to, m->rest.last_index);
+        buf_append_u64(to, m->rest.round);
+        return;
     }
     UNREACHABLE();
 }
@@ -240,6 +245,11 @@ static bool decode_body(struct reader *r, struct group_message *m)
     case GROUP_PROVEN:
         m->probe = take_u64(r);
         return true;
+    case GROUP_REST:
+    case GROUP_RESTING:
+        m->rest.last_index = take_u64(r);
+        m->rest.round = take_u64(r);
+        return is_index(m->rest.last_index);
     }
     return false;
 }

@@ -9,6 +9,7 @@
  *     INSTALL         index u64 | its term u64 | index of the configuration u64 | configuration
  *     TIMEOUT_NOW     last index u64 | its term u64
  *     PROBE, PROVEN   probe u64
+ *     REST, RESTING   last index u64 | round u64
  *
  * All numbers are big-endian; flags are 1 granted, 2 pre-vote, 4 "disrupt: the leader told me to".
  * A message has no checksum of its own: what carries it has one. Replicas that the message is not for
@@ -47,6 +48,8 @@ enum group_message_type {
     GROUP_TIMEOUT_NOW, /* the leader wants this one to be elected */
     GROUP_PROBE,       /* do you still follow me? */
     GROUP_PROVEN,      /* yes */
+    GROUP_REST,        /* nothing is under way: let us be quiet */
+    GROUP_RESTING,     /* I am */
 };
 
 struct group_message {
@@ -87,6 +90,10 @@ struct group_message {
             uint64_t last_term;
         } timeout_now;
         uint64_t probe; /* PROBE, PROVEN */
+        struct {
+            uint64_t last_index;
+            uint64_t round;
+        } rest; /* REST, RESTING */
     };
 };
 

@@ -201,6 +201,7 @@ static const struct group_hooks group_hooks = {
     .wants_compaction = wants_compaction,
     .install = shard_hear_install,
     .reads_proven = shard_hear_proven,
+    .is_watched = shard_is_watched,
 };
 
 /* Life */

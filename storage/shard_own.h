@@ -90,11 +90,14 @@ void shard_after_group(struct shard *s);
 enum err shard_receive(struct shard *s, uint64_t from, struct slice message) MUST_CHECK;
 void shard_on_durable(struct shard *s, uint64_t sequence);
 void shard_tick(struct shard *s);
+/* Where it rests and has a member on that node. */
+void shard_rouse(struct shard *s, uint32_t node, uint64_t heard_ms);
 /* Begins a transfer that waited for the entry in flight, once that is committed. */
 void shard_go_on_transferring(struct shard *s);
 
 /* The hooks of the group: shard_peers.c and shard_install.c. `ctx` is the shard. */
 void shard_hear_proven(void *ctx, uint64_t read);
+bool shard_is_watched(void *ctx, uint64_t replica);
 void shard_end_proofs(struct shard *s);
 void shard_hear_install(void *ctx, const struct group_snapshot *snapshot);
 /* Goes on with a snapshot that waits for a checkpoint to end. */

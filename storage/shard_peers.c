@@ -61,6 +61,32 @@ size_t shard_peers(const struct shard *s, struct group_peer ret_peers[GROUP_MEMB
     return group_agreed_peers(s->group, ret_peers);
 }
 
+/* Rest */
+
+static uint32_t node_of(uint64_t replica)
+{
+    return (uint32_t)(replica >> 32);
+}
+
+bool shard_is_watched(void *ctx, uint64_t replica)
+{
+    OBJ_CAST(shard, ctx, SHARD_MAGIC);
+    return pulses_is_heard(&shard->engine->pulses, node_of(replica));
+}
+
+void shard_rouse(struct shard *s, uint32_t node, uint64_t heard_ms)
+{
+    struct group_peer peers[GROUP_MEMBERS_MAX];
+    size_t count = group_is_resting(s->group) ? group_peers(s->group, peers) : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (node_of(peers[i].replica) == node) {
+            group_rouse(s->group, heard_ms);
+            shard_after_group(s);
+            return;
+        }
+    }
+}
+
 /* Proofs */
 
 bool shard_prove(struct shard *s, struct shard_proof *p)

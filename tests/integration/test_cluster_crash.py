@@ -119,6 +119,19 @@ def test_a_killed_node_comes_back_and_catches_up(three):
     expect_all(victim, 24)
 
 
+def test_a_leader_that_dies_while_all_rests_is_replaced(three):
+    """Nobody sends heartbeats of groups then; that the node is gone is noticed all the same."""
+    put_all(three.nodes[1], 24)
+    wait_until(lambda: all(n.metric("dormouse_groups_resting") == SHARDS + 1 for n in three.running()),
+               DEADLINE_SECONDS, "rest of all groups")
+    three.spread()
+    three.nodes[1].kill9()
+    for i in range(24):
+        wait_until(lambda i=i: Actor(three.nodes[2].client, f"a-{i}").put("k", f"w-{i}").status == 204,
+                   DEADLINE_SECONDS, "a new owner")
+    expect_all(three.nodes[3], 24, value="w")
+
+
 def test_a_repeat_at_another_node_acts_once(three):
     three.spread()
     for round_number in range(3):

@@ -142,6 +142,12 @@ static void reads_proven(void *ctx, uint64_t read)
     n->proven = read;
 }
 
+static bool is_watched(void *ctx, uint64_t replica)
+{
+    (void)replica;
+    return ((struct cluster_node *)ctx)->watches_others;
+}
+
 static const struct group_hooks hooks = {
     .log_term_vote = log_term_vote,
     .log_entry = log_entry,
@@ -157,6 +163,7 @@ static const struct group_hooks hooks = {
     .wants_compaction = wants_compaction,
     .install = install,
     .reads_proven = reads_proven,
+    .is_watched = is_watched,
 };
 
 /* Nodes */

@@ -58,6 +58,7 @@ struct cluster_node {
     int lead_count;
     int depose_count;
     bool refuses_entries;
+    bool watches_others;         /* it would notice that they fall silent: its group may rest */
     uint64_t snapshot_wanted_by; /* replica; 0: none */
     uint64_t snapshot_wanted_index;
     int compactions_wanted;

@@ -12,6 +12,8 @@ enum {
     AGAIN_MS = 100,
     ATTEMPTS_MAX = 8,
     LEAVE_MS = 300,
+    NAP_MS_MIN = 800,
+    NAP_MS_MAX = 3000,
 };
 
 /* The courier of a node */
@@ -134,7 +136,12 @@ static bool is_write(const struct op *op)
 
 static void plan_next(struct client *c)
 {
-    world_plan_after(c->world, &c->next, world_draw(c->world, c->world->settings.think_ms));
+    struct world *w = c->world;
+    uint64_t at_ms = w->now_ms + world_draw(w, w->settings.think_ms);
+    if (w->settings.has_naps && world_chance(w, 1)) {
+        w->nap_until_ms = w->now_ms + world_between(w, NAP_MS_MIN, NAP_MS_MAX);
+    }
+    world_plan(w, &c->next, at_ms > w->nap_until_ms ? at_ms : w->nap_until_ms);
 }
 
 static void conclude(struct client *c, enum op_state state)

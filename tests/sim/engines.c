@@ -17,6 +17,7 @@
 #include "node/membership.h"
 #include "storage/data_dir.h"
 #include "storage/engine.h"
+#include "storage/pulse.h"
 #include "tests/lib/storage.h"
 #include "tests/lib/test.h"
 
@@ -24,6 +25,8 @@ enum {
     STEP_MS = 10,
     FAULT_STEPS = 1500,
     QUIET_STEPS = 3000,
+    REST_STEPS = 300,
+    FAILOVER_STEPS = 1000,
     SEEDS_DEFAULT = 10,
     DIR_BYTES = 4096,
     CHECKPOINTS_MORE = 20, /* than entries */
@@ -407,6 +410,7 @@ static void start_node(struct node *n)
 {
     struct cluster *c = n->c;
     char detail[ENGINE_DETAIL_BYTES];
+    n->life++;
     enum err err = engine_open(&n->options, c->now_ms, UINT64_C(1700000000000) + c->now_ms,
                                &n->engine, detail);
     if (err != ERR_OK) {
@@ -516,6 +520,26 @@ static void strike(struct cluster *c)
     }
 }
 
+/* Pulses travel at once, or not at all. */
+static void beat(struct cluster *c, struct node *from)
+{
+    for (size_t i = 0; i < NODES; i++) {
+        struct node *to = &c->nodes[i];
+        if (to != from && to->engine != NULL && from->engine != NULL && !is_cut(from) &&
+            !is_cut(to)) {
+            engine_set_time(to->engine, c->now_ms, UINT64_C(1700000000000) + c->now_ms);
+            engine_hear_pulse(to->engine, from->id, from->life, c->now_ms);
+        }
+    }
+}
+
+static void note_rest(struct node *n)
+{
+    struct engine_stats stats;
+    engine_stats(n->engine, &stats);
+    n->c->totals->rested += stats.resting;
+}
+
 static void step(struct cluster *c, bool asks)
 {
     c->now_ms += STEP_MS;
@@ -524,11 +548,15 @@ static void step(struct cluster *c, bool asks)
     }
     for (size_t i = 0; i < NODES && c->reason[0] == 0; i++) {
         struct node *n = &c->nodes[i];
-        if (n->engine == NULL && (c->is_healed || n->up_ms <= c->now_ms)) {
+        if (n->engine == NULL && ((c->is_healed && !c->is_missing_one) || n->up_ms <= c->now_ms)) {
             start_node(n);
         }
         if (n->engine != NULL) {
             turn_node(n, asks);
+        }
+        if (n->engine != NULL && c->now_ms % PULSE_MS == 0) {
+            beat(c, n);
+            note_rest(n);
         }
     }
     deliver_some(c);
@@ -657,6 +685,40 @@ static void come_to_rest(struct cluster *c)
     }
 }
 
+static size_t led_without(struct cluster *c, const struct node *dead)
+{
+    size_t led = 0;
+    for (uint32_t shard = 0; shard < SHARDS; shard++) {
+        bool is_led = false;
+        for (size_t i = 0; i < NODES; i++) {
+            struct shard *s = &c->nodes[i] != dead ? shard_on(&c->nodes[i], shard) : NULL;
+            is_led = is_led || (s != NULL && shard_is_leading(s));
+        }
+        led += is_led;
+    }
+    return led;
+}
+
+/* All was at rest: a node goes, and stays away; nobody is told. */
+static void fail_over(struct cluster *c)
+{
+    for (int steps = 0; steps < REST_STEPS && c->reason[0] == 0; steps++) {
+        step(c, false);
+    }
+    struct node *dead = &c->nodes[cluster_draw(c, NODES)];
+    crash_node(dead);
+    dead->up_ms = UINT64_MAX;
+    c->is_missing_one = true;
+    for (int steps = 0; steps < FAILOVER_STEPS && c->reason[0] == 0; steps++) {
+        if (led_without(c, dead) == SHARDS) {
+            c->totals->failed_over++;
+            return;
+        }
+        step(c, false);
+    }
+    cluster_fail(c, "a shard is led by nobody long after node %u has gone", dead->id);
+}
+
 static void run(uint64_t seed, struct totals *totals, char reason[400])
 {
     static struct cluster c;
@@ -670,6 +732,9 @@ static void run(uint64_t seed, struct totals *totals, char reason[400])
     }
     if (c.reason[0] == 0) {
         check_end(&c);
+    }
+    if (c.reason[0] == 0) {
+        fail_over(&c);
     }
     end(&c);
     memcpy(reason, c.reason, sizeof c.reason);
@@ -704,10 +769,13 @@ static void engines_of_a_cluster_keep_what_they_acknowledged(void **state)
                   ULL(t.reads), ULL(t.cold_reads), ULL(t.crashes), ULL(t.checkpoints),
                   ULL(t.copies), ULL(t.installed), ULL(t.added), ULL(t.promoted), ULL(t.removed),
                   ULL(t.left), ULL(t.transfers));
+    print_message("# %llu times a replica was seen at rest, %llu leaders failed over from there\n",
+                  ULL(t.rested), ULL(t.failed_over));
     assert_int_equal(failed, 0);
     if (count >= SEEDS_DEFAULT) { /* what never happened was not tested */
         assert_true(t.done > 0 && t.unknown > 0 && t.refused > 0 && t.cold_reads > 0);
         assert_true(t.crashes > 0 && t.checkpoints > 0 && t.installed > 0 && t.transfers > 0);
+        assert_true(t.rested > 0 && t.failed_over > 0);
         assert_true(t.added > 0 && t.promoted > 0 && t.removed > 0 && t.left > 0);
     }
 }

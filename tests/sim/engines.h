@@ -24,6 +24,7 @@ struct node {
     struct engine_options options;
     struct engine *engine; /* NULL: it is down */
     uint64_t up_ms;        /* when it starts again */
+    uint64_t life;         /* of its engine */
     uint64_t cut_ms;       /* no message leaves or arrives until then */
     uint64_t slow_ms;      /* its disk */
     uint64_t voters[FIRST_VOTERS];
@@ -67,6 +68,7 @@ struct cluster {
     uint32_t op_count;
     uint32_t copy_count;
     bool is_healed;
+    bool is_missing_one; /* that does not come back */
     char reason[400];
     struct totals *totals;
 };
@@ -87,6 +89,8 @@ struct totals {
     uint64_t left;
     uint64_t transfers;
     uint64_t checkpoints;
+    uint64_t rested;
+    uint64_t failed_over;
 };
 
 uint64_t cluster_draw(struct cluster *c, uint64_t below);

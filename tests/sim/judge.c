@@ -296,6 +296,18 @@ void judge_unrest(struct world *w)
     world_fail(w, "a client still waits after a long time without faults");
 }
 
+/* Nobody is told that the node is gone: they find out, whether they rested or not. */
+void judge_failover(struct world *w, const struct machine *dead)
+{
+    for (uint32_t g = 0; g < w->group_count; g++) {
+        const struct replica *leader = members_leader(w, g);
+        bool is_led = leader != NULL && leader->machine != dead;
+        if (w->places[g].replica_count >= 3 && !is_led) {
+            world_fail(w, "group %u: nobody leads long after node %u has crashed", g, dead->id);
+        }
+    }
+}
+
 static void judge_replica(struct world *w, const struct replica *r)
 {
     judge_chosen(w, r->g, &r->state);

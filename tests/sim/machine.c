@@ -257,6 +257,56 @@ static void look(struct world *w, struct event *e)
     machine_end_turn(m);
 }
 
+/* Pulses */
+
+static void rouse_all(struct machine *m, uint32_t node, uint64_t heard_ms)
+{
+    for (uint32_t g = 0; g < m->world->group_count; g++) {
+        struct replica *r = m->slots[g].replica;
+        if (r != NULL && group_is_resting(r->group)) {
+            replica_rouse(r, node, heard_ms);
+        }
+    }
+}
+
+void machine_hear_pulse(struct machine *m, const struct packet *p)
+{
+    if (pulses_hear(&m->pulses, p->from, p->from_life, m->world->now_ms)) {
+        rouse_all(m, p->from, m->world->now_ms);
+    }
+}
+
+static void notice_silence(struct machine *m)
+{
+    const struct pulse *silent;
+    while ((silent = pulses_next_silent(&m->pulses, m->world->now_ms)) != NULL) {
+        if (m->world->plant != PLANT_SILENCE_UNNOTICED) {
+            rouse_all(m, silent->node, silent->heard_ms);
+        }
+    }
+}
+
+static void pulse(struct world *w, struct event *e)
+{
+    struct machine *m = CONTAINER_OF(e, struct machine, pulse);
+    if (!machine_is_awake(m, e)) {
+        return;
+    }
+    world_plan_after(w, e, PULSE_MS / 2);
+    notice_silence(m);
+    m->beats++;
+    for (uint32_t id = 1; id <= w->node_count && m->beats % 2 == 0; id++) {
+        if (id != m->id) {
+            struct packet *p = MEM_NEW(struct packet);
+            p->kind = PACKET_PULSE;
+            p->from = m->id;
+            p->to = id;
+            network_send(w, p);
+        }
+    }
+    machine_end_turn(m);
+}
+
 /* Life and death */
 
 void machine_start(struct machine *m)
@@ -272,6 +322,8 @@ void machine_start(struct machine *m)
     for (uint32_t g = 0; g < m->world->group_count; g++) {
         start_slot(m, g);
     }
+    m->pulses = (struct pulses){0};
+    world_plan_after(m->world, &m->pulse, world_draw(m->world, PULSE_MS));
     world_plan_after(m->world, &m->look, world_draw(m->world, LOOK_MS));
     machine_end_turn(m);
 }
@@ -365,6 +417,7 @@ void machine_crash(struct machine *m)
     m->paused_until_ms = 0;
     world_call_off(w, &m->flush);
     world_call_off(w, &m->look);
+    world_call_off(w, &m->pulse);
     courier_end(m);
     for (size_t i = 0; i < w->client_count; i++) {
         if (w->clients[i].machine == m) {
@@ -382,6 +435,7 @@ struct machine *machine_new(struct world *w, uint32_t id)
     m->id = id;
     m->flush.happen = end_flush;
     m->look.happen = look;
+    m->pulse.happen = pulse;
     m->start.happen = start_again;
     m->end.happen = meet_end;
     return m;

@@ -39,6 +39,9 @@ static void deliver(struct machine *m, struct packet *p)
     case PACKET_REPLY:
         courier_hear(m, p);
         break;
+    case PACKET_PULSE:
+        machine_hear_pulse(m, p);
+        break;
     }
 }
 

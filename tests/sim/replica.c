@@ -194,6 +194,12 @@ static void reads_proven(void *ctx, uint64_t read)
     (void)read; /* turns look at group_proven, after the call */
 }
 
+static bool is_watched(void *ctx, uint64_t replica)
+{
+    struct replica *r = ctx;
+    return pulses_is_heard(&r->machine->pulses, replica_node(replica));
+}
+
 static const struct group_hooks hooks = {
     .log_term_vote = log_term_vote,
     .log_entry = log_entry,
@@ -209,6 +215,7 @@ static const struct group_hooks hooks = {
     .wants_compaction = wants_compaction,
     .install = install,
     .reads_proven = reads_proven,
+    .is_watched = is_watched,
 };
 
 /* Events */
@@ -247,8 +254,31 @@ void replica_on_durable(struct replica *r)
     }
 }
 
+void replica_rouse(struct replica *r, uint32_t node, uint64_t heard_ms)
+{
+    struct group_peer peers[GROUP_MEMBERS_MAX];
+    size_t count = group_peers(r->group, peers);
+    for (size_t i = 0; i < count; i++) {
+        if (replica_node(peers[i].replica) == node) {
+            group_rouse(r->group, heard_ms);
+            world_hit(r->world, FAULT_ROUSED);
+            return;
+        }
+    }
+}
+
+static void note_rest(struct replica *r)
+{
+    bool is_resting = group_is_resting(r->group);
+    if (is_resting && !r->was_resting && group_is_leading(r->group)) {
+        world_hit(r->world, FAULT_RESTED);
+    }
+    r->was_resting = is_resting;
+}
+
 void replica_after(struct replica *r)
 {
+    note_rest(r);
     uint32_t leader = replica_node(group_leader(r->group));
     judge_leader(r);
     owner_release(r);

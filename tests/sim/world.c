@@ -12,6 +12,8 @@ enum {
     TIE_BITS = 16, /* of an event's key: which of those of one millisecond comes first */
     EVENTS_MAX = 4 * 1000 * 1000,
     CALM_MS = 100, /* between two looks whether all is quiet */
+    REST_MS = 3000,
+    FAILOVER_MS = 10 * 1000, /* an election, and more where votes are split */
 };
 
 /* Chance and time */
@@ -93,6 +95,7 @@ static void draw_settings(struct world *w)
         .keys = is_hot ? 1 : WORLD_KEYS,
         .checkpoint_entries = world_between(w, 1, 40),
         .keep_bytes = keeps[world_draw(w, 4)],
+        .has_naps = world_chance(w, 25),
     };
 }
 
@@ -212,6 +215,21 @@ static void come_to_rest(struct world *w)
     }
 }
 
+/* All was at rest: the node of a leader goes, and stays away. */
+static void fail_over(struct world *w)
+{
+    run_until(w, w->now_ms + REST_MS);
+    const struct replica *leader = members_leader(w, 0);
+    if (w->reason[0] != 0 || leader == NULL) {
+        return;
+    }
+    struct machine *dead = leader->machine;
+    world_hit(w, FAULT_FAILED_OVER);
+    machine_crash(dead);
+    run_until(w, w->now_ms + FAILOVER_MS);
+    judge_failover(w, dead);
+}
+
 static unsigned guards_of(enum plant plant)
 {
     static const unsigned guards[] = {
@@ -234,6 +252,9 @@ void world_run(uint64_t seed, enum plant plant, uint64_t hits[FAULT_COUNT],
     }
     if (w->reason[0] == 0) {
         judge_end(w);
+    }
+    if (w->reason[0] == 0) {
+        fail_over(w);
     }
     *ret_result =
         (struct run_result){.events = w->event_count, .ops = w->op_count, .trace = w->trace};

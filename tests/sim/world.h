@@ -30,6 +30,7 @@
 #include "node/member.h"
 #include "storage/group.h"
 #include "storage/log_clock.h"
+#include "storage/pulse.h"
 
 enum {
     WORLD_NODES_MAX = 5,
@@ -80,7 +81,7 @@ void world_fail(struct world *w, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The network: network.c */
 
-enum packet_kind { PACKET_GROUP, PACKET_SNAPSHOT, PACKET_REQUEST, PACKET_REPLY };
+enum packet_kind { PACKET_GROUP, PACKET_SNAPSHOT, PACKET_REQUEST, PACKET_REPLY, PACKET_PULSE };
 
 struct packet {
     struct event arrival;
@@ -171,7 +172,10 @@ struct machine {
     struct event flush;
 
     struct slot slots[WORLD_GROUPS_MAX];
-    struct event look; /* at members, again and again */
+    struct event look;    /* at members, again and again */
+    struct pulses pulses; /* of other nodes */
+    struct event pulse;   /* its own, and a look at those */
+    uint32_t beats;
     struct courier courier;
     struct event courier_due;
     bool is_dirty; /* a turn has run since its groups were last flushed */
@@ -189,6 +193,7 @@ bool machine_is_awake(struct machine *m, struct event *e);
 uint64_t machine_log(struct machine *m, const struct record *r, struct slice data);
 void machine_host(struct machine *m, uint32_t g, uint64_t replica);
 void machine_evict(struct machine *m, uint32_t g);
+void machine_hear_pulse(struct machine *m, const struct packet *p);
 uint64_t machine_wall_ms(const struct machine *m);
 
 /* Replicas: replica.c, snapshot.c */
@@ -249,6 +254,7 @@ struct replica {
     uint64_t view_gate[WORLD_KEYS];
     struct log_clock clock;
 
+    bool was_resting;
     bool is_releasing; /* messages that waited for the disk leave, made long ago */
     uint64_t
         acknowledged_term; /* what replicas have said that they have, to the leader of this term */
@@ -263,6 +269,7 @@ void replica_free(struct replica *r);
 void replica_start(struct replica *r, struct group_recovered *recovered);
 void replica_receive(struct replica *r, uint64_t from, struct slice message);
 void replica_on_durable(struct replica *r);
+void replica_rouse(struct replica *r, uint32_t node, uint64_t heard_ms);
 void replica_after(struct replica *r); /* whatever may have changed something */
 void replica_apply(struct state *s, const struct group_entry *e);
 
@@ -388,6 +395,7 @@ void judge_refused(struct world *w, uint32_t op);
 void judge_end(struct world *w);
 bool judge_is_quiet(struct world *w);
 void judge_unrest(struct world *w); /* it should be, by now */
+void judge_failover(struct world *w, const struct machine *dead);
 
 /* Faults: nemesis.c */
 
@@ -408,6 +416,7 @@ struct settings {
     uint32_t keys;      /* in use, of each group */
     uint64_t checkpoint_entries;
     size_t keep_bytes;
+    bool has_naps; /* of all clients at once */
 };
 
 struct world {
@@ -435,6 +444,7 @@ struct world {
     struct op ops[WORLD_OPS_MAX]; /* from 1 on */
     uint32_t op_count;
     size_t client_count;
+    uint64_t nap_until_ms; /* of all clients: groups come to rest */
     struct client clients[WORLD_CLIENTS_MAX];
     struct event nemesis;
     unsigned taste[WORLD_DEEDS]; /* its */

@@ -177,6 +177,47 @@ static void more_nodes_than_there_is_room_for_are_not_noted(void **state)
     assert_int_equal(board_nodes(*state, nodes, 3), 3);
 }
 
+/* Pulses */
+
+static void a_node_beats_since_its_slowest_worker(void **state)
+{
+    uint64_t life = 0;
+    uint64_t heard_ms = 0;
+    board_hear(*state, 2, "b:1", false, NOW_MS);
+    assert_false(board_pulse(*state, 2, &life, &heard_ms));
+    board_hear_pulse(*state, 2, 7, 0, 2, NOW_MS);
+    assert_false(board_pulse(*state, 2, &life, &heard_ms)); /* of the other nothing is known */
+    board_hear_pulse(*state, 2, 7, 1, 2, NOW_MS + 50);
+    assert_true(board_pulse(*state, 2, &life, &heard_ms));
+    assert_int_equal(life, 7);
+    assert_int_equal(heard_ms, NOW_MS);
+    board_hear_pulse(*state, 2, 7, 0, 2, NOW_MS + 100);
+    assert_true(board_pulse(*state, 2, &life, &heard_ms));
+    assert_int_equal(heard_ms, NOW_MS + 50);
+}
+
+static void another_life_begins_without_pulses(void **state)
+{
+    uint64_t life = 0;
+    uint64_t heard_ms = 0;
+    board_hear(*state, 2, "b:1", false, NOW_MS);
+    board_hear_pulse(*state, 2, 7, 0, 2, NOW_MS);
+    board_hear_pulse(*state, 2, 7, 1, 2, NOW_MS);
+    board_hear_pulse(*state, 2, 8, 0, 2, NOW_MS + 50);
+    assert_false(board_pulse(*state, 2, &life, &heard_ms));
+    board_hear_pulse(*state, 2, 8, 1, 2, NOW_MS + 60);
+    assert_true(board_pulse(*state, 2, &life, &heard_ms));
+    assert_int_equal(life, 8);
+}
+
+static void the_pulse_of_a_node_that_is_not_known_is_dropped(void **state)
+{
+    uint64_t life;
+    uint64_t heard_ms;
+    board_hear_pulse(*state, 9, 7, 0, 1, NOW_MS);
+    assert_false(board_pulse(*state, 9, &life, &heard_ms));
+}
+
 #define BOARD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 TEST_MAIN(BOARD_TEST(nobody_leads_what_nobody_has_spoken_of),
@@ -191,4 +232,7 @@ TEST_MAIN(BOARD_TEST(nobody_leads_what_nobody_has_spoken_of),
           BOARD_TEST(a_node_that_stops_lives_and_does_not_stay),
           BOARD_TEST(a_node_is_where_it_last_said),
           BOARD_TEST(the_number_rises_with_what_changes_whom_to_dial_alone),
-          BOARD_TEST(more_nodes_than_there_is_room_for_are_not_noted))
+          BOARD_TEST(more_nodes_than_there_is_room_for_are_not_noted),
+          BOARD_TEST(a_node_beats_since_its_slowest_worker),
+          BOARD_TEST(another_life_begins_without_pulses),
+          BOARD_TEST(the_pulse_of_a_node_that_is_not_known_is_dropped))

@@ -58,6 +58,11 @@ static void encode(enum group_message_type type, struct buf *to)
     case GROUP_PROVEN:
         m.probe = 77;
         break;
+    case GROUP_REST:
+    case GROUP_RESTING:
+        m.rest.last_index = 41;
+        m.rest.round = 5;
+        break;
     }
     group_wire_encode(&m, to);
     if (type == GROUP_APPEND) {
@@ -75,7 +80,7 @@ static void every_message_comes_back_as_it_was(void **state)
     (void)state;
     struct buf bytes = {0};
     struct group_message m;
-    for (int type = GROUP_APPEND; type <= GROUP_PROVEN; type++) {
+    for (int type = GROUP_APPEND; type <= GROUP_RESTING; type++) {
         buf_clear(&bytes);
         encode((enum group_message_type)type, &bytes);
         expect_err(group_wire_decode(buf_slice(&bytes), &m), ERR_OK);
@@ -118,7 +123,7 @@ static void a_message_that_ends_early_or_late_is_refused(void **state)
     (void)state;
     struct buf bytes = {0};
     struct group_message m;
-    for (int type = GROUP_APPEND; type <= GROUP_PROVEN; type++) {
+    for (int type = GROUP_APPEND; type <= GROUP_RESTING; type++) {
         buf_clear(&bytes);
         encode((enum group_message_type)type, &bytes);
         for (size_t len = 0; len < bytes.len; len++) {
