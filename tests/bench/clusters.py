@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def await_true(what, condition, seconds=FORM_SECONDS):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            sys.exit(f"{what}: not within {seconds} s")
+            sys.exit(f"{what}: not within {seconds:.0f} s")
         select.select([], [], [], 0.1)
 
 
@@ -35,9 +36,10 @@ def is_whole(url):
                for s in shards) and max(leads) - min(leads) <= 2
 
 
-def start_dormouse(bench, daemon, version, ports, shards=None):
+def start_dormouse(bench, daemon, version, ports, shards=None, directory=None):
     """The servers and the URL of the first of them."""
-    certs = os.path.join(bench.dir, "certs")
+    directory = directory or bench.dir
+    certs = os.path.join(directory, "certs")
     client = os.path.join(bench.build, "dormouse")
     servers = []
     for node in range(1, NODES + 1):
@@ -46,7 +48,7 @@ def start_dormouse(bench, daemon, version, ports, shards=None):
                        stdout=subprocess.DEVNULL)
     first = f"http://127.0.0.1:{ports[0]}"
     for node in range(1, NODES + 1):
-        command = [daemon, "--data", os.path.join(bench.dir, f"cluster-{node}"),
+        command = [daemon, "--data", os.path.join(directory, f"cluster-{node}"),
                    "--listen", f"127.0.0.1:{ports[node - 1]}", "--node-id", str(node),
                    "--peer-listen", f"127.0.0.1:{ports[NODES + node - 1]}",
                    "--cluster-certs", os.path.join(certs, f"node-{node}")]
@@ -56,8 +58,29 @@ def start_dormouse(bench, daemon, version, ports, shards=None):
             token = call(first + "/admin/v1/cluster/join-tokens", b"{}", "POST")["token"]
             command += ["--join", f"127.0.0.1:{ports[NODES]}", "--join-token", token]
         servers.append(bench.start("Dormouse", version, command).await_ready_line())
-    await_true("the cluster forms", lambda: is_whole(first))
+    await_true("the cluster forms", lambda: is_whole(first), FORM_SECONDS + (shards or 0) / 4)
     return servers, first
+
+
+def processor_seconds(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def anonymous_kb(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"RssAnon:\s*(\d+) kB", f.read())[1])
+
+
+def sit_idle(servers, seconds):
+    """What each node uses while nobody asks for anything: processor time in percent of one, and KB."""
+    before, started = [processor_seconds(s.pid) for s in servers], time.monotonic()
+    select.select([], [], [], seconds)
+    passed = time.monotonic() - started
+    return {"cpu_percent": [100 * (processor_seconds(s.pid) - b) / passed
+                            for s, b in zip(servers, before)],
+            "kb": [anonymous_kb(s.pid) for s in servers]}
 
 
 def start_etcd(bench, binary, version, ports):
