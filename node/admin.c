@@ -110,6 +110,12 @@ static bool give_order(struct worker *w, struct http_exchange *x, const struct r
     case ROUTE_MEMBER_UNDRAIN:
         order_open(w, x, ORDER_MEMBER_UNDRAIN, subject, false, token);
         return true;
+    case ROUTE_SHARD_MOVE:
+        order_open(w, x, ORDER_SHARD_MOVE, subject, true, token);
+        return true;
+    case ROUTE_REBALANCE:
+        order_open(w, x, ORDER_REBALANCE, nothing, false, token);
+        return true;
     default:
         return false;
     }

@@ -120,12 +120,42 @@ void place_record_name(uint32_t shard, char ret_name[PLACE_NAME_BYTES + 1])
 
 void place_encode(const struct place *p, struct buf *out)
 {
-    value_put_map(out, 1);
+    value_put_map(out, 1U + (p->leaving != 0) + p->is_pinned);
     value_put_text(out, "replicas");
     value_put_array(out, p->replica_count);
     for (uint32_t i = 0; i < p->replica_count; i++) {
         value_put_uint(out, p->replicas[i]);
     }
+    if (p->leaving != 0) {
+        value_put_text(out, "leaving");
+        value_put_uint(out, p->leaving);
+    }
+    if (p->is_pinned) {
+        value_put_text(out, "pinned");
+        value_put_bool(out, true);
+    }
+}
+
+uint64_t place_replica_on(const struct place *p, uint32_t node)
+{
+    for (uint32_t i = 0; i < p->replica_count; i++) {
+        if (replica_node(p->replicas[i]) == node) {
+            return p->replicas[i];
+        }
+    }
+    return 0;
+}
+
+static bool take_wishes(struct slice payload, struct place *p)
+{
+    struct slice member;
+    uint64_t leaving = 0;
+    if (value_member(payload, "leaving", &member) &&
+        (!value_get_uint(member, &leaving) || leaving == 0 || leaving > UINT32_MAX)) {
+        return false;
+    }
+    p->leaving = (uint32_t)leaving;
+    return !value_member(payload, "pinned", &member) || value_get_bool(member, &p->is_pinned);
 }
 
 enum err place_decode(struct slice name, struct slice payload, struct place *ret_place)
@@ -146,6 +176,9 @@ enum err place_decode(struct slice name, struct slice payload, struct place *ret
             return ERR_CORRUPT;
         }
         p.replica_count++;
+    }
+    if (!take_wishes(payload, &p)) {
+        return ERR_CORRUPT;
     }
     *ret_place = p;
     return ERR_OK;

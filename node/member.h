@@ -2,6 +2,8 @@
  *
  *     member/<id, 10 digits>   {"peer":"HOST:PORT","url":"http://…","state":…,"joined":ms,"birth":n}
  *     shard/<id, 5 digits>     {"replicas":[replica ids]}      the meta group's own: shard/meta
+ *                              and, where an administrator has moved one: "leaving": the node that gives
+ *                              its replica up, "pinned": true, and the balance takes others
  *     sequence                 {"next":n}                      of replicas; only grows
  *     join/<hash in hex>       {"expires":ms}                  a token that lets one node join, once
  *
@@ -54,7 +56,12 @@ struct place {
     uint32_t shard; /* SHARD_META: the meta group's */
     uint32_t replica_count;
     uint64_t replicas[PLACEMENT_REPLICAS_MAX];
+    uint32_t leaving; /* node; 0: none in particular */
+    bool is_pinned;
 };
+
+/* On which node there is a replica of the shard; 0: it is not on that one. */
+uint64_t place_replica_on(const struct place *p, uint32_t node);
 
 static inline uint32_t replica_node(uint64_t replica)
 {

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/endian.h"
 #include "node/node.h"
+#include "node/standing.h"
 #include "storage/pulse.h"
 
 enum { PULSE_BYTES = 12, HEAR_MS = 20 };
@@ -35,7 +36,7 @@ static void send_pulse(struct neighbours *n)
     buf_append_u16(&payload, (uint16_t)w->node->worker_count);
     for (size_t i = 0; n->view != NULL && i < n->view->member_count; i++) {
         const struct cluster_member *m = &n->view->members[i];
-        if (m->id != w->node->id && m->state != MEMBER_REMOVED) {
+        if (m->id != w->node->id && standing_of(w, m->id) != STANDING_REMOVED) {
             (void)neighbours_send(n, m->id, PEER_KIND_PULSE, SHARD_META, buf_slice(&payload));
         }
     }
@@ -61,7 +62,7 @@ void neighbours_hear_pulses(struct neighbours *n, uint64_t now_ms)
     n->next_hear_ms = now_ms + HEAR_MS;
     for (size_t i = 0; n->view != NULL && i < n->view->member_count; i++) {
         const struct cluster_member *m = &n->view->members[i];
-        if (m->id != w->node->id && m->state != MEMBER_REMOVED &&
+        if (m->id != w->node->id && standing_of(w, m->id) != STANDING_REMOVED &&
             board_pulse(&w->node->board, m->id, &life, &heard_ms)) {
             engine_hear_pulse(w->engine, m->id, life, heard_ms);
         }

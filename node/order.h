@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "node/board.h"
 #include "node/cluster_view.h"
 #include "node/decode.h"
 #include "node/records.h"
@@ -39,6 +40,8 @@ struct order {
     struct order_run *run;     /* node/orders.h; NULL: none */
     const struct token *asker; /* of the view; NULL: no limits */
     uint64_t wall_ms;
+    struct board *board;  /* what the nodes last said; NULL: nothing is known */
+    uint32_t shard_count; /* of the cluster */
 
     /* outcome */
     struct decode_error error; /* err is ERR_OK where it was done */

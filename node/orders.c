@@ -96,6 +96,8 @@ static void decide_here(struct order_run *r)
 {
     r->way = ORDER_HERE;
     r->order->run = r;
+    r->order->board = &r->orders->worker->node->board;
+    r->order->shard_count = r->orders->worker->node->data.shard_count;
     order_prepare(r->order);
     r->order->request.done = on_decided;
     records_submit(&r->orders->worker->records, &r->order->request);

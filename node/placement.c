@@ -72,7 +72,8 @@ static const struct placement_member *taker_of(const struct placement_member *me
     return best;
 }
 
-/* Of the shard's nodes the one to give it up: one that leaves, else the one that has most. */
+/* Of the shard's nodes the one to give it up: one that leaves the cluster, else the one that was told to,
+ * else the one that has most. */
 static uint32_t giver_of(struct placement_member *members, size_t count,
                          const struct placement_shard *s)
 {
@@ -83,7 +84,10 @@ static uint32_t giver_of(struct placement_member *members, size_t count,
             return s->nodes[i];
         }
         const struct placement_member *m = find(members, count, s->nodes[i]);
-        if (m->replicas > most) {
+        if (m->id == s->leaving) {
+            giver = m->id;
+            most = UINT32_MAX;
+        } else if (m->replicas > most) {
             most = m->replicas;
             giver = m->id;
         }
@@ -156,8 +160,8 @@ static struct placement_change balance(const struct placement_member *members, s
         return none;
     }
     for (size_t s = 0; s < shard_count; s++) {
-        if (shards[s].is_settled && holds(&shards[s], most->id) && !holds(&shards[s], least->id) &&
-            shards[s].node_count < PLACEMENT_REPLICAS_MAX) {
+        if (shards[s].is_settled && !shards[s].is_pinned && holds(&shards[s], most->id) &&
+            !holds(&shards[s], least->id) && shards[s].node_count < PLACEMENT_REPLICAS_MAX) {
             return (struct placement_change){
                 .action = PLACEMENT_ADD, .shard = (uint32_t)s, .node = least->id};
         }

@@ -8,6 +8,9 @@
  *   1. a shard has R replicas: the largest odd number <= min(wanted, members that are not removed);
  *   2. none of them on a removed member, where another can take it;
  *   3. the members hold as many replicas as each other, within one.
+ * Where an administrator has moved a replica the shard is pinned: rule 3 takes others, until a balance is
+ * asked for. Rules 1 and 2 hold for it as for all.
+ *
  * A shard grows only when there are nodes for all of its replicas: two that vote are worse than one.
  * A replica is added before the one that it replaces goes. A shard that is not settled is left alone, and
  * at most PLACEMENT_MOVES_MAX are unsettled at a time: streams of snapshots share disks and network. */
@@ -35,6 +38,8 @@ struct placement_member {
 struct placement_shard {
     uint32_t nodes[PLACEMENT_REPLICAS_MAX]; /* that hold a replica, by the record */
     uint32_t node_count;
+    uint32_t leaving; /* the node to give its replica up, where there is one too many; 0: any */
+    bool is_pinned;   /* the balance leaves it where it is */
     bool is_settled; /* its leader's configuration is the record, and all replicas have caught up */
 };
 

@@ -5,20 +5,10 @@
 #include "node/node.h"
 #include "node/worker.h"
 
-static bool has_replica(const struct place *place, uint32_t node)
-{
-    for (uint32_t i = 0; i < place->replica_count; i++) {
-        if (replica_node(place->replicas[i]) == node) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool has_place(const struct cluster_view *v, uint32_t node)
 {
     for (size_t i = 0; i < v->place_count; i++) {
-        if (has_replica(&v->places[i], node)) {
+        if (place_replica_on(&v->places[i], node) != 0) {
             return true;
         }
     }

@@ -178,6 +178,8 @@ static void world_init(struct world *world, struct worker *w, const struct clust
         struct place place = cluster_view_place(v, id);
         struct board_line line;
         shard->node_count = place.replica_count;
+        shard->leaving = place.leaving;
+        shard->is_pinned = place.is_pinned;
         for (uint32_t i = 0; i < place.replica_count; i++) {
             shard->nodes[i] = replica_node(place.replicas[i]);
         }
@@ -233,17 +235,8 @@ static void remove_from_place(struct records_changes *c, const struct cluster_vi
     }
     INVARIANT(kept > 0);
     place.replica_count = kept;
+    place.leaving = 0; /* it is as many as it should be again */
     put_place(c, &place);
-}
-
-static bool has_node(const struct place *place, uint32_t node)
-{
-    for (uint32_t i = 0; i < place->replica_count; i++) {
-        if (replica_node(place->replicas[i]) == node) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static bool is_on(const struct board_shard *said, uint32_t node)
@@ -268,7 +261,7 @@ static bool may_leave_meta(const struct worker *w, const struct cluster_view *v,
     for (uint32_t id = 0; id < w->node->data.shard_count; id++) {
         struct place place = cluster_view_place(v, id);
         struct board_line line;
-        if (has_node(&place, node) || !board_find(board, id, now_ms, &line) ||
+        if (place_replica_on(&place, node) != 0 || !board_find(board, id, now_ms, &line) ||
             is_on(&line.said, node)) {
             return false;
         }
@@ -286,7 +279,7 @@ static bool place_meta(const struct worker *w, const struct cluster_view *v,
                       line.said.is_settled && line.said.replica_count == place.replica_count;
     for (size_t i = 0; i < v->member_count && is_settled; i++) {
         const struct cluster_member *m = &v->members[i];
-        bool has = has_node(&place, m->id);
+        bool has = place_replica_on(&place, m->id) != 0;
         if (m->state != MEMBER_REMOVED && !has && place.replica_count < PLACEMENT_REPLICAS_MAX) {
             add_to_place(c, v, SHARD_META, m->id, v->next_sequence);
             put_sequence(c, v, v->next_sequence + 1);

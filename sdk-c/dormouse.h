@@ -482,6 +482,20 @@ DORMOUSE_API enum dormouse_code dormouse_member_remove(struct dormouse *d, uint3
                                                        const struct dormouse_call *call,
                                                        struct dormouse_error *ret_error);
 
+/* A replica of the shard goes from one member to another, and stays there until a balance is asked for;
+ * dormouse_cluster shows when it has. DORMOUSE_OK also while the same move is under way.
+ * DORMOUSE_NOT_FOUND: no such shard; DORMOUSE_NO_SUCH_MEMBER; DORMOUSE_CONFLICT, with the reason in
+ * `detail`: it is there already, or not where it should come from; the taker drains or is down; the shard
+ * is changing; the node is in no cluster. */
+DORMOUSE_API enum dormouse_code dormouse_shard_move(struct dormouse *d, uint32_t shard,
+                                                    uint32_t from, uint32_t to,
+                                                    const struct dormouse_call *call,
+                                                    struct dormouse_error *ret_error);
+/* Replicas that were moved by hand may be moved again: the members get as many as each other. */
+DORMOUSE_API enum dormouse_code dormouse_rebalance(struct dormouse *d,
+                                                   const struct dormouse_call *call,
+                                                   struct dormouse_error *ret_error);
+
 struct dormouse_actor_filter {
     const char *class_name; /* NULL: any */
     const char *prefix;     /* of the id; NULL: any */

@@ -57,3 +57,30 @@ enum dormouse_code dormouse_member_remove(struct dormouse *d, uint32_t id,
 {
     return change(d, "DELETE", id, "", call, ret_error);
 }
+
+enum dormouse_code dormouse_shard_move(struct dormouse *d, uint32_t shard, uint32_t from,
+                                       uint32_t to, const struct dormouse_call *call,
+                                       struct dormouse_error *ret_error)
+{
+    struct exchange x;
+    exchange_init(&x, d, "POST", call);
+    buf_printf(&x.target, "%s/shards/%" PRIu32 "/move", cluster_path, shard);
+    buf_printf(&x.own_body, "{\"from\":%" PRIu32 ",\"to\":%" PRIu32 "}", from, to);
+    exchange_own_body(&x);
+    x.takes_key = false;
+    x.may_repeat = true;
+    exchange_run(&x);
+    return exchange_done(&x, ret_error);
+}
+
+enum dormouse_code dormouse_rebalance(struct dormouse *d, const struct dormouse_call *call,
+                                      struct dormouse_error *ret_error)
+{
+    struct exchange x;
+    exchange_init(&x, d, "POST", call);
+    buf_printf(&x.target, "%s/rebalance", cluster_path);
+    x.takes_key = false;
+    x.may_repeat = true;
+    exchange_run(&x);
+    return exchange_done(&x, ret_error);
+}

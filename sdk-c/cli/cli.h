@@ -85,6 +85,8 @@ int cli_dispatch(struct cli *cli, const char *parent, const struct command *comm
                  char **argv);
 
 int cluster_certs(struct cli *cli, int argc, char **argv);
+int cluster_move_shard(struct cli *cli, int argc, char **argv);
+int cluster_rebalance(struct cli *cli, int argc, char **argv);
 int command_actors(struct cli *cli, int argc, char **argv);
 int command_bench(struct cli *cli, int argc, char **argv);
 int command_cluster(struct cli *cli, int argc, char **argv);

@@ -1,61 +1,15 @@
-/* cluster: status, members, join-token, drain, undrain, remove; certs is in a file of its own. */
+/* cluster: status, members, join-token, drain, undrain, remove; shards.c moves shards, certs is in a
+ * file of its own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "sdk-c/cli/cli.h"
+#include "sdk-c/cli/cluster_doc.h"
 #include "sdk-c/cli/output.h"
 #include "sdk-c/cli/progress.h"
 
 enum { KEY_TTL = 1, KEY_WAIT, KEY_FOR };
-
-enum { POLL_MS = 500, WAIT_MS_DEFAULT = 10 * 60 * 1000 };
-
-/* ---- what the cluster says of itself ---- */
-
-static struct dormouse_node member_named(const struct dormouse_doc *doc, const char *name)
-{
-    return dormouse_node_member(dormouse_doc_root(doc), name);
-}
-
-static bool has_number(struct dormouse_node array, int64_t number)
-{
-    for (struct dormouse_walk w = dormouse_node_walk(array); dormouse_walk_next(&w);) {
-        if (dormouse_node_int(w.value, -1) == number) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Of a member, in the shards as the node that was asked knows them. */
-struct share {
-    unsigned leads;
-    unsigned replicas;
-};
-
-static struct share share_of(const struct dormouse_doc *doc, int64_t id)
-{
-    struct share share = {0};
-    for (struct dormouse_walk w = dormouse_node_walk(member_named(doc, "shards"));
-         dormouse_walk_next(&w);) {
-        share.leads += dormouse_node_int(dormouse_node_member(w.value, "leader"), -1) == id;
-        share.replicas += has_number(dormouse_node_member(w.value, "replicas"), id);
-    }
-    return share;
-}
-
-/* EXIT_OK, or a failure that has been reported. */
-static int ask(struct cli *cli, struct dormouse_doc **ret_doc)
-{
-    struct dormouse_error error;
-    int code = cli->d != NULL ? EXIT_OK : cli_connect(cli);
-    if (code == EXIT_OK && dormouse_cluster(cli->d, NULL, ret_doc, &error) != DORMOUSE_OK) {
-        code = cli_fail(cli, &error);
-    }
-    return code;
-}
 
 /* ---- status ---- */
 
@@ -70,7 +24,7 @@ struct summary {
 static struct summary summarise(const struct dormouse_doc *doc)
 {
     struct summary s = {.replicas_min = SIZE_MAX};
-    for (struct dormouse_walk w = dormouse_node_walk(member_named(doc, "shards"));
+    for (struct dormouse_walk w = dormouse_node_walk(cluster_named(doc, "shards"));
          dormouse_walk_next(&w);) {
         size_t replicas = dormouse_node_count(dormouse_node_member(w.value, "replicas"));
         int64_t lag = dormouse_node_int(dormouse_node_member(w.value, "lag"), 0);
@@ -91,10 +45,10 @@ static void print_status_json(const struct cli *cli, const struct dormouse_doc *
     fputs("{\"url\":", stdout);
     json_text(stdout, cli_url(cli), strlen(cli_url(cli)));
     fputs(",\"members\":[", stdout);
-    for (struct dormouse_walk w = dormouse_node_walk(member_named(doc, "members"));
+    for (struct dormouse_walk w = dormouse_node_walk(cluster_named(doc, "members"));
          dormouse_walk_next(&w);) {
         int64_t id = dormouse_node_int(dormouse_node_member(w.value, "id"), -1);
-        struct share share = share_of(doc, id);
+        struct cluster_share share = cluster_share(doc, id);
         char *state = dormouse_node_json(dormouse_node_member(w.value, "state"), NULL);
         char *address = dormouse_node_json(dormouse_node_member(w.value, "address"), NULL);
         printf("%s{\"id\":%lld,\"state\":%s,\"address\":%s,\"leads\":%u,\"replicas\":%u}", comma,
@@ -111,10 +65,10 @@ static void print_status_json(const struct cli *cli, const struct dormouse_doc *
 static void print_members_with_shares(const struct dormouse_doc *doc)
 {
     static struct table table = {.headings = {"MEMBER", "STATE", "LEADS", "REPLICAS", "ADDRESS"}};
-    for (struct dormouse_walk w = dormouse_node_walk(member_named(doc, "members"));
+    for (struct dormouse_walk w = dormouse_node_walk(cluster_named(doc, "members"));
          dormouse_walk_next(&w);) {
         struct dormouse_node id = dormouse_node_member(w.value, "id");
-        struct share share = share_of(doc, dormouse_node_int(id, -1));
+        struct cluster_share share = cluster_share(doc, dormouse_node_int(id, -1));
         table_node(&table, id);
         table_node(&table, dormouse_node_member(w.value, "state"));
         table_printf(&table, "%u", share.leads);
@@ -128,7 +82,7 @@ static void print_leaderless(const struct dormouse_doc *doc)
 {
     static struct table table = {.headings = {"NO LEADER", "REPLICAS"}};
     puts("");
-    for (struct dormouse_walk w = dormouse_node_walk(member_named(doc, "shards"));
+    for (struct dormouse_walk w = dormouse_node_walk(cluster_named(doc, "shards"));
          dormouse_walk_next(&w);) {
         if (dormouse_node_int(dormouse_node_member(w.value, "leader"), -1) < 0) {
             table_node(&table, dormouse_node_member(w.value, "id"));
@@ -165,7 +119,7 @@ static int cluster_status(struct cli *cli, int argc, char **argv)
                 "is asked knows it. Exit code 5 where a shard has no leader."};
     cli_parse(cli, argc, argv, &syntax);
     struct dormouse_doc *doc;
-    int code = ask(cli, &doc);
+    int code = cluster_ask(cli, &doc);
     if (code != EXIT_OK) {
         return code;
     }
@@ -191,12 +145,12 @@ static int cluster_members(struct cli *cli, int argc, char **argv)
             "Lists the members of the cluster: where clients reach them, where other nodes do."};
     cli_parse(cli, argc, argv, &syntax);
     struct dormouse_doc *doc;
-    int code = ask(cli, &doc);
+    int code = cluster_ask(cli, &doc);
     if (code != EXIT_OK) {
         return code;
     }
     progress_end();
-    for (struct dormouse_walk w = dormouse_node_walk(member_named(doc, "members"));
+    for (struct dormouse_walk w = dormouse_node_walk(cluster_named(doc, "members"));
          dormouse_walk_next(&w);) {
         if (cli->json) {
             print_json(w.value);
@@ -250,7 +204,7 @@ static int cluster_join_token(struct cli *cli, int argc, char **argv)
     }
     progress_end();
     size_t bytes;
-    const char *token = dormouse_node_text(member_named(doc, "token"), &bytes);
+    const char *token = dormouse_node_text(cluster_named(doc, "token"), &bytes);
     if (cli->json) {
         print_json(dormouse_doc_root(doc));
     } else if (token != NULL) {
@@ -281,12 +235,12 @@ struct change_kind {
 
 static unsigned leads_left(const struct dormouse_doc *doc, int64_t id)
 {
-    return share_of(doc, id).leads;
+    return cluster_share(doc, id).leads;
 }
 
 static unsigned replicas_left(const struct dormouse_doc *doc, int64_t id)
 {
-    return share_of(doc, id).replicas;
+    return cluster_share(doc, id).replicas;
 }
 
 static error_t parse_change(void *data, int key, char *arg, struct argp_state *state)
@@ -304,19 +258,6 @@ static error_t parse_change(void *data, int key, char *arg, struct argp_state *s
     default:
         return ARGP_ERR_UNKNOWN;
     }
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void pause_ms(unsigned ms)
-{
-    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-    nanosleep(&pause, NULL);
 }
 
 static void print_change(const struct cli *cli, const struct change_kind *kind, uint32_t id,
@@ -337,24 +278,24 @@ static void print_change(const struct cli *cli, const struct change_kind *kind, 
 static int follow(struct cli *cli, const struct change *c, const struct change_kind *kind,
                   uint32_t id)
 {
-    uint64_t until_ms = now_ms() + c->wait_ms;
+    uint64_t until_ms = cli_now_ms() + c->wait_ms;
     struct dormouse_doc *doc = NULL;
     progress_begin("member %u is %s", id, kind->state);
     for (;;) {
-        int code = ask(cli, &doc);
+        int code = cluster_ask(cli, &doc);
         if (code != EXIT_OK) {
             return code;
         }
         unsigned left = kind->left(doc, id);
         dormouse_doc_free(doc);
-        bool is_over = left == 0 || !c->waits || now_ms() >= until_ms;
+        bool is_over = left == 0 || !c->waits || cli_now_ms() >= until_ms;
         if (is_over) {
             progress_end();
             print_change(cli, kind, id, left);
             return left > 0 && c->waits ? EXIT_UNREACHABLE : EXIT_OK;
         }
         progress_note("%u shards left ", left);
-        pause_ms(POLL_MS);
+        cli_pause_ms(CLUSTER_POLL_MS);
     }
 }
 
@@ -366,7 +307,7 @@ static int change(struct cli *cli, int argc, char **argv, const char *help,
          0},
         {"for", KEY_FOR, "TIME", 0, "how long --wait does: 90s, 10m, 24h (10m)", 0},
         {0}};
-    struct change c = {.wait_ms = WAIT_MS_DEFAULT};
+    struct change c = {.wait_ms = CLUSTER_WAIT_MS};
     const struct syntax syntax = {.usage = "ID",
                                   .help = help,
                                   .positionals_min = 1,
@@ -431,6 +372,8 @@ int command_cluster(struct cli *cli, int argc, char **argv)
         {"drain", "have others lead a member's shards", cluster_drain},
         {"undrain", "let it lead again", cluster_undrain},
         {"remove", "let a member go, for good", cluster_remove},
+        {"move-shard", "put a replica of a shard on another member", cluster_move_shard},
+        {"rebalance", "even out what members hold and lead", cluster_rebalance},
         {"certs", "make the certificates of a cluster", cluster_certs},
         {NULL, NULL, NULL},
     };

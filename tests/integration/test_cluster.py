@@ -422,6 +422,55 @@ def test_the_last_members_stay(make_cluster):
     expect_problem(client.delete("/admin/v1/cluster/members/2"), 409, "conflict")
 
 
+def replicas_of(node, shard):
+    return set(node.client.get("/admin/v1/cluster").json["shards"][shard]["replicas"])
+
+
+def is_even(node):
+    """Each shard has three replicas, and each of the four members as many as the others, within one."""
+    shards = node.client.get("/admin/v1/cluster").json["shards"]
+    held = [sum(member in s["replicas"] for s in shards) for member in (1, 2, 3, 4)]
+    return all(len(s["replicas"]) == 3 for s in shards) and max(held) - min(held) <= 1
+
+
+def test_a_shard_is_moved_by_hand_and_stays(make_cluster):
+    """Served all the while; each member holds as many as before in the end, or one more or less."""
+    cluster = make_cluster(4)
+    one = cluster.nodes[1]
+    for actor in actors(one):
+        put(actor, "k", "v")
+    wait_until(lambda: is_even(one), what="balance")
+    shard, outside = next((s["id"], ({1, 2, 3, 4} - set(s["replicas"])).pop())
+                          for s in one.client.get("/admin/v1/cluster").json["shards"])
+    giver = min(replicas_of(one, shard))
+    text = command("cluster", "move-shard", shard, "--from", giver, "--to", outside, "--wait", url=one.url)
+    assert f"shard {shard} has moved to member {outside}" in text
+    assert replicas_of(one, shard) == {1, 2, 3, 4} - {giver}
+    expect_everywhere(cluster, "k", "v")
+    wait_until(lambda: is_even(one), what="balance by others")
+    assert replicas_of(one, shard) == {1, 2, 3, 4} - {giver}
+    there = {"from": giver, "to": outside}
+    expect_problem(one.client.post(f"/admin/v1/cluster/shards/{shard}/move", json=there), 409, "conflict")
+    expect_problem(one.client.post("/admin/v1/cluster/shards/8/move", json=there), 404, "not_found")
+    expect_problem(one.client.post(f"/admin/v1/cluster/shards/{shard}/move", json={"from": giver, "to": 9}),
+                   404, "no_such_member")
+
+
+def test_a_rebalance_ends_when_all_is_even(make_cluster):
+    cluster = make_cluster(4)
+    text = command("cluster", "rebalance", "--timeout", "60s", url=cluster.nodes[2].url)
+    assert "as much as each other" in text
+    assert is_even(cluster.nodes[2])
+    shown = json.loads(command("--json", "cluster", "rebalance", url=cluster.nodes[1].url))
+    assert shown == {"balanced": True, "replicas_left": 0, "leaders_left": 0, "shards_changing": 0}
+
+
+def test_what_move_shard_takes_is_told(three):
+    command("cluster", "move-shard", "1", "--from", "1", url=three.nodes[1].url, code=USAGE)
+    command("cluster", "move-shard", "x", "--from", "1", "--to", "2", url=three.nodes[1].url, code=USAGE)
+    command("cluster", "rebalance", "--timeout", "soon", url=three.nodes[1].url, code=USAGE)
+
+
 # Dying
 
 

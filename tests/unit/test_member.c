@@ -64,7 +64,9 @@ static void a_place_reads_back_as_it_was_written(void **state)
     for (size_t i = 0; i < sizeof shards / sizeof shards[0]; i++) {
         struct place p = {.shard = shards[i],
                           .replica_count = 2,
-                          .replicas = {replica_id(1, 9), replica_id(7, UINT32_MAX)}};
+                          .replicas = {replica_id(1, 9), replica_id(7, UINT32_MAX)},
+                          .leaving = i % 2 == 0 ? 0 : UINT32_MAX,
+                          .is_pinned = i >= 2};
         struct place back;
         struct buf payload = {0};
         char name[PLACE_NAME_BYTES + 1];
@@ -74,6 +76,8 @@ static void a_place_reads_back_as_it_was_written(void **state)
         assert_int_equal(back.shard, p.shard);
         assert_int_equal(back.replica_count, 2);
         assert_memory_equal(back.replicas, p.replicas, sizeof p.replicas);
+        assert_int_equal(back.leaving, p.leaving);
+        assert_int_equal(back.is_pinned, p.is_pinned);
         buf_done(&payload);
     }
 }

@@ -232,6 +232,125 @@ static void a_draining_node_gives_all_away_and_gets_none(void **state)
     assert_int_equal(placement_lead_target(&m[1], m, 3), 0);
 }
 
+static void join_all(struct cluster *c, uint32_t count)
+{
+    for (uint32_t id = (uint32_t)c->member_count + 1; id <= count; id++) {
+        join(c, id);
+    }
+    (void)settle(c);
+}
+
+static bool is_on(const struct placement_shard *s, uint32_t node)
+{
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        if (s->nodes[i] == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As an order does it. */
+static void move(struct placement_shard *s, uint32_t from, uint32_t to)
+{
+    s->nodes[s->node_count++] = to;
+    s->leaving = from;
+    s->is_pinned = true;
+    s->is_settled = false;
+}
+
+static uint32_t move_all_to(struct cluster *c, uint32_t to)
+{
+    uint32_t moved = 0;
+    for (int s = 0; s < SHARDS; s++) {
+        if (!is_on(&c->shards[s], to) && is_on(&c->shards[s], 1)) {
+            move(&c->shards[s], 1, to);
+            moved++;
+        }
+    }
+    return moved;
+}
+
+static void the_replica_that_was_told_to_goes_and_not_the_fullest_members(void **state)
+{
+    (void)state;
+    struct cluster c = one_node();
+    join_all(&c, 4);
+    struct placement_shard *s = &c.shards[0];
+    uint32_t to = 1;
+    while (is_on(s, to)) {
+        to++;
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        struct cluster copy = c;
+        uint32_t from = copy.shards[0].nodes[i];
+        move(&copy.shards[0], from, to);
+        copy.shards[0].is_settled = true;
+        struct placement_change change =
+            placement_next(copy.members, copy.member_count, copy.shards, SHARDS, 3);
+        assert_int_equal(change.action, PLACEMENT_REMOVE);
+        assert_int_equal(change.shard, 0);
+        assert_int_equal(change.node, from);
+    }
+}
+
+static void who_is_removed_meanwhile_goes_first(void **state)
+{
+    (void)state;
+    struct cluster c = one_node();
+    join_all(&c, 4);
+    struct placement_shard *s = &c.shards[0];
+    uint32_t to = 1;
+    while (is_on(s, to)) {
+        to++;
+    }
+    move(s, s->nodes[0], to);
+    s->is_settled = true;
+    c.members[to - 1].is_removed = true;
+    struct placement_change change = placement_next(c.members, c.member_count, c.shards, SHARDS, 3);
+    assert_int_equal(change.action, PLACEMENT_REMOVE);
+    assert_int_equal(change.node, to);
+}
+
+static void what_was_moved_by_hand_stays_and_the_balance_takes_others(void **state)
+{
+    (void)state;
+    struct cluster c = one_node();
+    join_all(&c, 4);
+    uint32_t to = 4;
+    int moved = -1;
+    for (int s = 0; s < SHARDS && moved < 0; s++) {
+        moved = !is_on(&c.shards[s], to) && is_on(&c.shards[s], 1) ? s : -1;
+    }
+    move(&c.shards[moved], 1, to);
+    (void)settle(&c);
+    assert_true(is_on(&c.shards[moved], to) && !is_on(&c.shards[moved], 1));
+    (void)placement_next(c.members, c.member_count, c.shards, SHARDS, 3); /* counts */
+    for (size_t i = 0; i < c.member_count; i++) {
+        assert_int_equal(c.members[i].replicas, SHARDS * 3 / 4);
+    }
+}
+
+static void where_all_is_pinned_nothing_is_evened_out_until_it_is_not(void **state)
+{
+    (void)state;
+    struct cluster c = one_node();
+    join_all(&c, 4);
+    uint32_t moved = move_all_to(&c, 4);
+    assert_true(moved > 1);
+    for (int s = 0; s < SHARDS; s++) {
+        c.shards[s].is_pinned = true;
+    }
+    (void)settle(&c);
+    assert_int_equal(c.members[3].replicas, SHARDS * 3 / 4 + moved);
+    for (int s = 0; s < SHARDS; s++) {
+        c.shards[s].is_pinned = false;
+        c.shards[s].leaving = 0;
+    }
+    (void)settle(&c);
+    assert_int_equal(c.members[3].replicas, SHARDS * 3 / 4);
+}
+
 TEST_MAIN(cmocka_unit_test(one_node_has_nothing_to_do),
           cmocka_unit_test(two_nodes_share_single_replicas),
           cmocka_unit_test(three_nodes_hold_everything),
@@ -241,4 +360,8 @@ TEST_MAIN(cmocka_unit_test(one_node_has_nothing_to_do),
           cmocka_unit_test(an_unreachable_node_gets_no_new_replica_and_keeps_its_own),
           cmocka_unit_test(a_shard_waits_for_nodes_for_all_of_its_replicas),
           cmocka_unit_test(leaderships_spread_until_they_are_even),
-          cmocka_unit_test(a_draining_node_gives_all_away_and_gets_none))
+          cmocka_unit_test(a_draining_node_gives_all_away_and_gets_none),
+          cmocka_unit_test(the_replica_that_was_told_to_goes_and_not_the_fullest_members),
+          cmocka_unit_test(who_is_removed_meanwhile_goes_first),
+          cmocka_unit_test(what_was_moved_by_hand_stays_and_the_balance_takes_others),
+          cmocka_unit_test(where_all_is_pinned_nothing_is_evened_out_until_it_is_not))
