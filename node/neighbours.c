@@ -49,13 +49,15 @@ static void add(struct dial_list *l, const struct neighbours *n, uint32_t node, 
 }
 
 /* One that asks to be let in under the id of a member is answered where it is, if that member is not
- * there: it may be the same machine without its data. */
+ * there: it may be the same machine without its data. Once nothing is left of a removed one its connections
+ * end, a guest's too. */
 static void add_guests(struct dial_list *l, const struct neighbours *n)
 {
     uint64_t now_ms = clock_mono_ms();
     for (size_t i = 0; i < n->guest_count; i++) {
         const struct guest *g = &n->guests[i];
-        if (!board_is_alive(&n->worker->node->board, g->node, now_ms)) {
+        if (standing_of(n->worker, g->node) != STANDING_REMOVED &&
+            !board_is_alive(&n->worker->node->board, g->node, now_ms)) {
             add(l, n, g->node, g->address);
         }
     }
