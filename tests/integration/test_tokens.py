@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SCOPES = ["call", "inspect", "deploy", "sandbox", "admin"]
 OPEN = {"HEALTHZ", "READYZ"}
 # A body that is right gets as far as who asks; these change the cluster, so a namespace is not enough.
-CLUSTER = {"JOIN_TOKENS", "MEMBER", "MEMBER_DRAIN", "MEMBER_UNDRAIN", "MEMBERS"}
+CLUSTER = {"JOIN_TOKENS", "MEMBER", "MEMBER_DRAIN", "MEMBER_UNDRAIN", "MEMBERS", "SHARD_MOVE", "REBALANCE"}
 
 
 def routes():
@@ -87,7 +87,8 @@ def test_each_endpoint_asks_for_its_scope_in_its_namespace(guarded, scope):
 
 def test_the_cluster_is_changed_with_a_token_of_all_namespaces(guarded):
     paths = [("POST", "/admin/v1/cluster/join-tokens"), ("DELETE", "/admin/v1/cluster/members/1"),
-             ("POST", "/admin/v1/cluster/members/1/drain"), ("POST", "/admin/v1/cluster/members/1/undrain")]
+             ("POST", "/admin/v1/cluster/members/1/drain"), ("POST", "/admin/v1/cluster/members/1/undrain"),
+             ("POST", "/admin/v1/cluster/rebalance")]
     own = create(guarded.client, "own", ["admin"], guarded.root)["token"]
     for method, path in paths:
         answer = guarded.client.request(method, path, headers=bearer(own))
