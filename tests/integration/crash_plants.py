@@ -64,6 +64,9 @@ class LostCount(Plant):
 
 
 class HalfRegister(Plant):
+    """Each time: the next write of the register hides it, and only the last one before a kill shows."""
+
+    one_in = 1
     expected = "half applied"
 
     def concerns(self, method, path, body):
