@@ -14,6 +14,7 @@ from client import Actor, Client
 
 REQUEST_SECONDS = 5
 AGAIN = (429, 503, 504, 507)
+UNANSWERED_MAX = 100  # that are kept, to be told
 LOST = (OSError, http.client.HTTPException)  # or an answer that was cut off
 
 
@@ -37,6 +38,7 @@ class Load:
         self.histories = [History() for _ in range(actors)]
         self.is_over = threading.Event()
         self.failures = []
+        self.unanswered = []  # requests that had to be repeated: what came of them, and when (wall clock)
         self.acknowledged = 0
         self.repeated = 0
         self.replayed = 0
@@ -172,6 +174,8 @@ class Connections:
                     self.load.repeated += attempts > 1
                     self.load.replayed += answer.is_replay
                 return answer
+            if answer is not None:
+                self._note(method, path, answer)
             self.close()
             time.sleep(0.02)
 
@@ -180,9 +184,15 @@ class Connections:
             if self.client is None:
                 self._pick()
             return self.client.request(method, path, body, headers=headers)
-        except (*LOST, IndexError):
+        except (*LOST, IndexError) as e:
+            self._note(method, path, e)
             self.close()
             return None
+
+    def _note(self, method, path, what):
+        with self.load.mutex:
+            if len(self.load.unanswered) < UNANSWERED_MAX:
+                self.load.unanswered.append(f"{time.time():.3f} {self.url} {method} {path}: {what!r}")
 
 
 class Steady:
