@@ -12,7 +12,8 @@ _Static_assert(RAFT_VERSION_NUMBER == 2201 && sizeof(struct raft) == 992,
                "storage/group is written for libraft 0.22.1 exactly");
 
 enum {
-    RETRY_MS = 25, /* between two time-outs at least */
+    RETRY_MS = 25,                     /* between two time-outs at least */
+    SILENT_MS = GROUP_ELECTION_MS / 2, /* more than a heartbeat, its answer and RETRY_MS */
 
     /* How often the owner hears that a peer lacks a snapshot. It streams them with time-outs of its own;
      * the core alone would not ask again once it has a newer one than the peer was offered. */
@@ -430,15 +431,36 @@ uint64_t group_next_ms(const struct group *g)
     return g->next_ms;
 }
 
+/* A leader's core takes a peer that it has not heard since its last time-out for unreachable: until the peer
+ * has taken an entry, it gets entries with heartbeats alone. But time-outs are those of all peers. Once one is
+ * away, they come between the heartbeats of the others, and each write after a pause would wait for the next
+ * heartbeat. So the core is told of an earlier time-out; that from which on it counts how long it goes
+ * without a majority stays the last. */
+static void time_out(struct group *g, uint64_t now_ms)
+{
+    struct raft_event event = {.time = now_ms, .type = RAFT_TIMEOUT};
+    uint64_t last_ms = g->core.election_timer_start;
+    uint64_t told_ms = now_ms > SILENT_MS ? now_ms - SILENT_MS : 0;
+    bool is_told = g->core_leads && told_ms < last_ms && group_guard_is_on(GROUP_GUARD_SILENCE);
+    g->ticked_ms = now_ms;
+    if (is_told) {
+        g->core.election_timer_start = told_ms;
+    }
+    int rc = group_step(g, &event);
+    INVARIANT(rc == 0);
+    if (is_told && g->core.election_timer_start == told_ms) {
+        INVARIANT(g->core_leads); /* it steps down after GROUP_ELECTION_MS */
+        g->core.election_timer_start = last_ms;
+        g->next_ms = group_next_timeout(g);
+    }
+}
+
 void group_tick(struct group *g, uint64_t now_ms)
 {
     if (now_ms < g->next_ms) {
         return;
     }
-    struct raft_event event = {.time = now_ms, .type = RAFT_TIMEOUT};
-    g->ticked_ms = now_ms;
-    int rc = group_step(g, &event);
-    INVARIANT(rc == 0);
+    time_out(g, now_ms);
     group_settle(g);
     group_probe_again(g, now_ms);
     group_ask_for_rest(g);

@@ -21,6 +21,7 @@ enum group_guard {
     GROUP_GUARD_LONE_VOTER = 8192,   /* what a lone voter says is on its own disk first */
     GROUP_GUARD_WHOLE_LOG = 16384,   /* leadership goes to who has the whole log */
     GROUP_GUARD_REST = 32768,        /* a group rests where all have all that there is */
+    GROUP_GUARD_SILENCE = 65536,     /* silent is who was not heard for a while */
     GROUP_GUARD_FORGOTTEN = 1024, /* entries from before what is known are known to be the same */
 };
 

@@ -196,6 +196,37 @@ static void a_leader_writes_to_its_peers_every_heartbeat(void **state)
     assert_int_equal(group_next_ms(leader->group), sent_ms + GROUP_HEARTBEAT_MS);
 }
 
+/* Of writes with pauses between them, while one replica is away: those that wait for a heartbeat. */
+static size_t count_late_writes(struct group_cluster *c)
+{
+    enum { WRITES = 40, PAUSE_MS = 7 };
+    struct cluster_node *leader = cluster_elect(c);
+    struct cluster_node *peers[2];
+    size_t late = 0;
+    others(c, leader, peers);
+    cluster_run(c, 500);
+    cluster_cut_off(c, peers[0], true);
+    for (uint64_t i = 1; i <= WRITES; i++) {
+        uint64_t index = cluster_propose(leader, "one");
+        cluster_settle(c);
+        late += leader->applied < index ? 1 : 0;
+        cluster_run(c, i * PAUSE_MS);
+        cluster_expect(leader, index, "one");
+    }
+    return late;
+}
+
+static void a_write_after_a_pause_waits_for_no_heartbeat_while_a_replica_is_away(void **state)
+{
+    assert_int_equal(count_late_writes(*state), 0);
+}
+
+static void without_its_guard_a_write_after_a_pause_waits_for_a_heartbeat(void **state)
+{
+    group_guards_off(GROUP_GUARD_SILENCE);
+    assert_in_range(count_late_writes(*state), 10, 40);
+}
+
 static void a_replica_without_peers_or_without_a_group_has_no_time(void **state)
 {
     struct group_cluster *c = *state;
@@ -705,6 +736,8 @@ TEST_MAIN(TEST(three_replicas_elect_one_and_apply_the_same),
           TEST(a_restart_of_all_loses_nothing_acknowledged),
           TEST(time_means_nothing_before_it_is_due),
           TEST(a_leader_writes_to_its_peers_every_heartbeat),
+          TEST(a_write_after_a_pause_waits_for_no_heartbeat_while_a_replica_is_away),
+          TEST(without_its_guard_a_write_after_a_pause_waits_for_a_heartbeat),
           TEST(a_replica_without_peers_or_without_a_group_has_no_time),
           TEST(a_vote_leaves_once_it_is_durable), TEST(without_its_guard_a_vote_leaves_early),
           TEST(held_messages_keep_their_order), TEST(messages_that_wait_are_bounded),
