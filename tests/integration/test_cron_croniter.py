@@ -119,6 +119,14 @@ def what_croniter_can_tell(due, question):
     return [at for at, local in shown if local.month != 3 or local.day > 2]
 
 
+def names_every_day(expression):
+    """Other than by a `*`: croniter 6 takes that for a restriction, before it did not. We do not."""
+    days = [(2, 31), (4, 7)]
+    expanded = croniter.croniter.expand(expression)[0]
+    return any(text != "*" and (expanded[field] == ["*"] or len(set(expanded[field])) == count)
+               for field, count in days for text in [expression.split()[field]])
+
+
 def by_dormouse(questions):
     lines = "".join("%s|%d|%d|%s\n" % (zone, after, count, expression)
                     for expression, zone, after, count in questions)
@@ -134,7 +142,9 @@ def test_random_expressions_are_due_when_croniter_says(seed):
     while len(questions) < EXPRESSIONS:
         after = rng.randint(int(datetime.datetime(2005, 1, 1).timestamp()),
                             int(datetime.datetime(2036, 1, 1).timestamp()))
-        questions.append((random_expression(rng), rng.choice(ZONES), after, DUE_TIMES))
+        expression = random_expression(rng)
+        if not names_every_day(expression):
+            questions.append((expression, rng.choice(ZONES), after, DUE_TIMES))
     answers = by_dormouse(questions)
     assert len(answers) == len(questions)
     compared = 0

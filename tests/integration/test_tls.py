@@ -27,7 +27,8 @@ class Certificates:
         self.cert = self.path("cert.pem")
         self.key = self.path("key.pem")
         self._openssl("req", "-x509", *self._new_key("ca-key.pem"), "-out", self.ca, "-days", "2", "-subj",
-                      "/CN=test ca", "-addext", "basicConstraints=critical,CA:TRUE")
+                      "/CN=test ca", "-addext", "basicConstraints=critical,CA:TRUE",
+                      "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def path(self, name):
         return str(self.directory / name)
@@ -265,7 +266,7 @@ def test_a_file_that_is_missing_or_no_certificate_is_a_refused_start(tmp_path, c
 
 
 def test_an_expired_certificate_is_a_refused_start(tmp_path, certificates):
-    certificates.issue("late", days=-1)
+    certificates.issue("late", days=0)  # a time that has come is over
     expect_refused(refused(tmp_path, *certificates.flags), "cert.pem: the certificate has expired on", USAGE)
 
 
