@@ -29,11 +29,22 @@ struct worker;
 struct data_dir;
 
 enum {
-    SNAPSHOTS_OUT_MAX = 4, /* at a time; the others are asked for again */
+    SNAPSHOTS_OUT_MAX = 4,      /* copied and sent at a time; the others wait */
+    SNAPSHOTS_OUT_ALL_MAX = 12, /* with those that are taken, for whose replicas the log is held */
+    SNAPSHOT_WISHES_MAX = 64,   /* that wait; more are asked for again */
+    SNAPSHOT_WISH_MS = 2000,    /* one that was not repeated for so long is granted no more */
     SNAPSHOTS_IN_MAX = 8,
-    SNAPSHOT_AGAIN_MS = 1000,     /* without a word: BEGIN is said again */
+    SNAPSHOT_READ_BYTES = 4 * SNAPSHOT_PART_BYTES, /* at once: each is two changes of threads */
+    SNAPSHOT_AGAIN_MS = 1000,                      /* without a word: BEGIN is said again */
     SNAPSHOT_SILENT_MS = 3000,    /* without a word, or progress: the log is not held for it */
     SNAPSHOT_DEAD_MS = 30 * 1000, /* without a word: it is over */
+};
+
+/* A replica that needs a copy, when there is no room for one more. */
+struct snapshot_wish {
+    uint32_t shard;
+    uint64_t to;
+    uint64_t asked_ms;
 };
 
 struct snapshot_out {
@@ -62,7 +73,7 @@ struct snapshot_out {
     uint64_t read_at;
     size_t read_bytes; /* asked; then had */
     int read_errno;
-    uint8_t *room; /* SNAPSHOT_PART_BYTES */
+    uint8_t *room; /* SNAPSHOT_READ_BYTES */
 };
 
 enum snapshot_in_state { IN_TAKING, IN_SYNCING, IN_INSTALLING, IN_STATE_COUNT };
@@ -96,6 +107,8 @@ struct snapshots {
     struct list in;
     size_t out_count;
     size_t in_count;
+    struct snapshot_wish wishes[SNAPSHOT_WISHES_MAX]; /* in the order of their coming */
+    size_t wish_count;
     uint64_t bytes_out; /* counters for metrics */
     uint64_t bytes_in;
     uint64_t sent;

@@ -89,6 +89,29 @@ static void say_begin(struct snapshot_out *o)
 
 static void read_more(struct snapshot_out *o);
 
+/* False: the connection has no room for the rest. */
+static bool send_parts(struct snapshot_out *o)
+{
+    struct buf payload = {0};
+    bool is_sent = true;
+    for (size_t at = 0; at < o->read_bytes && is_sent;) {
+        size_t left = o->read_bytes - at;
+        size_t bytes = left < SNAPSHOT_PART_BYTES ? left : SNAPSHOT_PART_BYTES;
+        const struct snapshot_part m = {
+            .stream = o->stream, .offset = o->next, .bytes = slice_of(o->room + at, bytes)};
+        buf_clear(&payload);
+        snapshot_put_part(&m, &payload);
+        is_sent = post(o, PEER_KIND_SNAPSHOT_PART, &payload);
+        if (is_sent) {
+            at += bytes;
+            o->next += bytes;
+            o->owner->bytes_out += bytes;
+        }
+    }
+    buf_done(&payload);
+    return is_sent;
+}
+
 static void read_is_done(struct job *job)
 {
     struct snapshot_out *o = CONTAINER_OF(job, struct snapshot_out, read);
@@ -101,16 +124,9 @@ static void read_is_done(struct job *job)
         fail(o, "reading the copy", strerror(o->read_errno));
         return;
     }
-    struct buf payload = {0};
-    const struct snapshot_part m = {
-        .stream = o->stream, .offset = o->read_at, .bytes = slice_of(o->room, o->read_bytes)};
-    snapshot_put_part(&m, &payload);
-    if (o->read_at == o->next && post(o, PEER_KIND_SNAPSHOT_PART, &payload)) {
-        o->next += o->read_bytes;
-        o->owner->bytes_out += o->read_bytes;
+    if (o->read_at == o->next && send_parts(o)) {
         read_more(o);
     }
-    buf_done(&payload);
 }
 
 static void run_read_on_bulk(struct job *job)
@@ -129,7 +145,7 @@ static void read_more(struct snapshot_out *o)
     }
     uint64_t left = until - o->next;
     o->read_at = o->next;
-    o->read_bytes = left < SNAPSHOT_PART_BYTES ? (size_t)left : SNAPSHOT_PART_BYTES;
+    o->read_bytes = left < SNAPSHOT_READ_BYTES ? (size_t)left : SNAPSHOT_READ_BYTES;
     o->read = (struct job){.run_on_thread = run_read_on_bulk, .done_on_worker = read_is_done};
     o->is_reading = engine_submit_bulk(o->owner->worker->engine, &o->read) == ERR_OK;
 }
@@ -185,6 +201,46 @@ static bool has_failed_to_follow(const struct snapshot_out *o)
     return o->is_taken && clock_mono_ms() >= o->heard_ms + SNAPSHOT_AGAIN_MS;
 }
 
+/* Those whose replicas follow need the log alone. */
+static bool has_room(const struct snapshots *s)
+{
+    size_t on_their_way = 0;
+    LIST_FOREACH (link, &s->out) {
+        on_their_way += LIST_ENTRY(link, struct snapshot_out, link)->is_taken ? 0 : 1;
+    }
+    return on_their_way < SNAPSHOTS_OUT_MAX && s->out_count < SNAPSHOTS_OUT_ALL_MAX;
+}
+
+static void wish(struct snapshots *s, uint32_t shard, uint64_t to)
+{
+    uint64_t now_ms = clock_mono_ms();
+    for (size_t i = 0; i < s->wish_count; i++) {
+        if (s->wishes[i].shard == shard && s->wishes[i].to == to) {
+            s->wishes[i].asked_ms = now_ms;
+            return;
+        }
+    }
+    if (s->wish_count < SNAPSHOT_WISHES_MAX) {
+        s->wishes[s->wish_count++] =
+            (struct snapshot_wish){.shard = shard, .to = to, .asked_ms = now_ms};
+    }
+}
+
+/* It would be asked for again, but a second may pass until then. */
+static void grant_wishes(struct snapshots *s, uint64_t now_ms)
+{
+    while (s->wish_count > 0 && has_room(s)) {
+        const struct snapshot_wish first = s->wishes[0];
+        s->wish_count--;
+        memmove(s->wishes, s->wishes + 1, s->wish_count * sizeof s->wishes[0]);
+        struct shard *shard = engine_shard(s->worker->engine, first.shard);
+        if (shard != NULL && shard_is_leading(shard) &&
+            now_ms < first.asked_ms + SNAPSHOT_WISH_MS) {
+            snapshots_send(s, shard, first.to);
+        }
+    }
+}
+
 /* A copy that is older than what is wanted is refused by shard_offer. */
 void snapshots_send(struct snapshots *s, struct shard *shard, uint64_t to)
 {
@@ -193,7 +249,11 @@ void snapshots_send(struct snapshots *s, struct shard *shard, uint64_t to)
         end(before);
         before = NULL;
     }
-    if (s->out_count >= SNAPSHOTS_OUT_MAX || before != NULL) {
+    if (before != NULL) {
+        return;
+    }
+    if (!has_room(s)) {
+        wish(s, shard_id(shard), to);
         return;
     }
     struct snapshot_out *o = MEM_NEW(struct snapshot_out);
@@ -203,7 +263,7 @@ void snapshots_send(struct snapshots *s, struct shard *shard, uint64_t to)
     o->to = to;
     o->stream = random_u64() | 1;
     o->fd = -1;
-    o->room = mem_alloc(SNAPSHOT_PART_BYTES);
+    o->room = mem_alloc(SNAPSHOT_READ_BYTES);
     o->copy.done = on_copied;
     o->copy.path = snapshots_path(s, "out", o->stream);
     list_init(&o->link);
@@ -309,10 +369,12 @@ void snapshots_hear_end(struct snapshots *s, uint32_t from, const struct snapsho
     LOG(LOG_INFO, "snapshot_sent", LOG_INT("shard", (int32_t)o->shard), LOG_INT("peer", from),
         LOG_INT("bytes", (int64_t)o->copy.bytes));
     begin_following(o);
+    grant_wishes(s, clock_mono_ms());
 }
 
 void snapshots_out_stop(struct snapshots *s)
 {
+    s->wish_count = 0;
     LIST_FOREACH_SAFE (link, &s->out) {
         struct snapshot_out *o = LIST_ENTRY(link, struct snapshot_out, link);
         if (!o->is_over) {
@@ -344,4 +406,5 @@ void snapshots_out_tick(struct snapshots *s, uint64_t now_ms)
         }
         read_more(o);
     }
+    grant_wishes(s, now_ms);
 }

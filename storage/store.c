@@ -160,18 +160,19 @@ bool store_parse_name(const char *name, uint32_t *ret_group, uint64_t *ret_gener
     return is_one;
 }
 
-enum err store_open(const char *path, uint64_t map_bytes, struct store **ret_store)
+static enum err open_store(const char *path, uint64_t map_bytes, bool is_scratch,
+                           struct store **ret_store)
 {
     struct store *s = MEM_NEW(struct store);
     s->path = mem_strdup(path);
     s->map_bytes = map_bytes;
-    enum err err = store_make(path, map_bytes);
+    enum err err = is_scratch ? ERR_OK : store_make(path, map_bytes);
     if (err == ERR_OK) {
         err = open_env(s);
     }
     /* A killed process may have left a commit in the page cache alone. It must not vanish after we
      * have told the log to let go of what it holds. */
-    if (err == ERR_OK) {
+    if (err == ERR_OK && !is_scratch) {
         err = store_translate(mdb_env_sync(s->env, 1));
     }
     if (err == ERR_OK) {
@@ -188,6 +189,16 @@ enum err store_open(const char *path, uint64_t map_bytes, struct store **ret_sto
     }
     *ret_store = s;
     return ERR_OK;
+}
+
+enum err store_open(const char *path, uint64_t map_bytes, struct store **ret_store)
+{
+    return open_store(path, map_bytes, false, ret_store);
+}
+
+enum err store_open_scratch(const char *path, uint64_t map_bytes, struct store **ret_store)
+{
+    return open_store(path, map_bytes, true, ret_store);
 }
 
 enum err store_reopen(struct store *s)

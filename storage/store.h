@@ -71,6 +71,9 @@ bool store_parse_name(const char *name, uint32_t *ret_group, uint64_t *ret_gener
 /* Makes the file where it is missing; it is there after a power cut, whole. Never open one file twice
  * in a process. */
 enum err store_open(const char *path, uint64_t map_bytes, struct store **ret_store) MUST_CHECK;
+/* Opens a file that is there, and need not be after a power cut: it does not wait for the disk. */
+enum err store_open_scratch(const char *path, uint64_t map_bytes,
+                            struct store **ret_store) MUST_CHECK;
 void store_close(struct store *s); /* no transaction may be open but that of store_reader() */
 
 /* Closes the environment and opens it again: after a full disk, and because LMDB keeps every page that a

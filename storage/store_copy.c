@@ -25,7 +25,7 @@ enum err store_copy(const struct store *s, const char *path, struct applied *ret
 {
     struct store *copy;
     enum err err = copy_to(s, path);
-    err = err == ERR_OK ? store_open(path, s->map_bytes, &copy) : err;
+    err = err == ERR_OK ? store_open_scratch(path, s->map_bytes, &copy) : err;
     if (err != ERR_OK) {
         return err;
     }
