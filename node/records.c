@@ -146,6 +146,24 @@ void records_put(struct records_changes *c, const char *name, struct slice paylo
     batch_put(&c->builder, row_key_slice(&key), BATCH_OWN_VERSION, payload);
 }
 
+void records_put_place(struct records_changes *c, const struct place *place)
+{
+    char name[PLACE_NAME_BYTES + 1];
+    struct buf record = {0};
+    place_record_name(place->shard, name);
+    place_encode(place, &record);
+    records_put(c, name, buf_slice(&record));
+    buf_done(&record);
+}
+
+void records_put_sequence(struct records_changes *c, uint32_t next)
+{
+    struct buf record = {0};
+    sequence_encode(next, &record);
+    records_put(c, SEQUENCE_RECORD, buf_slice(&record));
+    buf_done(&record);
+}
+
 void records_delete(struct records_changes *c, const char *name)
 {
     struct row_key key;

@@ -31,6 +31,8 @@ struct records_changes {
 };
 
 void records_put(struct records_changes *c, const char *name, struct slice payload);
+void records_put_place(struct records_changes *c, const struct place *place);
+void records_put_sequence(struct records_changes *c, uint32_t next); /* of replicas */
 void records_delete(struct records_changes *c, const char *name);
 
 struct records_request {

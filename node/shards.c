@@ -5,16 +5,6 @@
 #include "rpc/uri.h"
 #include "rpc/value.h"
 
-static void put_place(struct records_changes *c, const struct place *place)
-{
-    char name[PLACE_NAME_BYTES + 1];
-    struct buf record = {0};
-    place_record_name(place->shard, name);
-    place_encode(place, &record);
-    records_put(c, name, buf_slice(&record));
-    buf_done(&record);
-}
-
 /* Moving one */
 
 enum { MOVE_FROM, MOVE_TO, MOVE_MEMBERS };
@@ -108,14 +98,11 @@ static enum err check_places(struct order *o, const struct place *place, uint32_
 static void put_move(struct records_changes *c, const struct cluster_view *v, struct place place,
                      uint32_t from, uint32_t to)
 {
-    struct buf record = {0};
     place.replicas[place.replica_count++] = replica_id(to, v->next_sequence);
     place.leaving = from;
     place.is_pinned = true;
-    put_place(c, &place);
-    sequence_encode(v->next_sequence + 1, &record);
-    records_put(c, SEQUENCE_RECORD, buf_slice(&record));
-    buf_done(&record);
+    records_put_place(c, &place);
+    records_put_sequence(c, v->next_sequence + 1);
 }
 
 /* The placement takes the old replica away once the new one has caught up. */
@@ -160,7 +147,7 @@ enum err decide_rebalance(struct order *o, const struct cluster_view *v, struct 
         struct place place = cluster_view_place(v, shard);
         if (place.is_pinned) {
             place.is_pinned = false;
-            put_place(c, &place);
+            records_put_place(c, &place);
         }
     }
     o->status = 204;

@@ -194,33 +194,13 @@ static void world_done(struct world *world)
     mem_free(world->shards);
 }
 
-static void put_place(struct records_changes *c, const struct place *place)
-{
-    char name[PLACE_NAME_BYTES + 1];
-    struct buf record = {0};
-    place_record_name(place->shard, name);
-    place_encode(place, &record);
-    records_put(c, name, buf_slice(&record));
-    buf_done(&record);
-}
-
 static void add_to_place(struct records_changes *c, const struct cluster_view *v, uint32_t shard,
                          uint32_t node, uint32_t sequence)
 {
     struct place place = cluster_view_place(v, shard);
     PRE(place.replica_count < PLACEMENT_REPLICAS_MAX);
     place.replicas[place.replica_count++] = replica_id(node, sequence);
-    put_place(c, &place);
-}
-
-static void put_sequence(struct records_changes *c, const struct cluster_view *v, uint32_t next)
-{
-    struct buf record = {0};
-    if (next != v->next_sequence) {
-        sequence_encode(next, &record);
-        records_put(c, SEQUENCE_RECORD, buf_slice(&record));
-        buf_done(&record);
-    }
+    records_put_place(c, &place);
 }
 
 static void remove_from_place(struct records_changes *c, const struct cluster_view *v,
@@ -236,7 +216,7 @@ static void remove_from_place(struct records_changes *c, const struct cluster_vi
     INVARIANT(kept > 0);
     place.replica_count = kept;
     place.leaving = 0; /* it is as many as it should be again */
-    put_place(c, &place);
+    records_put_place(c, &place);
 }
 
 static bool is_on(const struct board_shard *said, uint32_t node)
@@ -282,7 +262,7 @@ static bool place_meta(const struct worker *w, const struct cluster_view *v,
         bool has = place_replica_on(&place, m->id) != 0;
         if (m->state != MEMBER_REMOVED && !has && place.replica_count < PLACEMENT_REPLICAS_MAX) {
             add_to_place(c, v, SHARD_META, m->id, v->next_sequence);
-            put_sequence(c, v, v->next_sequence + 1);
+            records_put_sequence(c, v->next_sequence + 1);
             return true;
         }
         if (m->state == MEMBER_REMOVED && has && place.replica_count > 1 &&
@@ -338,7 +318,9 @@ static void place_shards(struct worker *w, const struct cluster_view *v, struct 
     while (place_one(&world, v, &sequence, c)) {
     }
     world_done(&world);
-    put_sequence(c, v, sequence);
+    if (sequence != v->next_sequence) {
+        records_put_sequence(c, sequence);
+    }
 }
 
 static enum err decide_placement(struct records_request *r, const struct cluster_view *v,
