@@ -26,14 +26,17 @@ static bool is_in(const uint8_t *address, const struct block *b)
 static bool v4_is_private(const uint8_t *address)
 {
     static const struct block blocks[] = {
-        {{0}, 8},         /* this network; 0.0.0.0 reaches the host itself */
-        {{10}, 8},        /* RFC 1918 */
-        {{100, 64}, 10},  /* RFC 6598 */
-        {{127}, 8},       /* loopback */
-        {{169, 254}, 16}, /* link-local */
-        {{172, 16}, 12},  /* RFC 1918 */
-        {{192, 168}, 16}, /* RFC 1918 */
-        {{224}, 3},       /* multicast, reserved, broadcast */
+        {{0}, 8},                 /* this network; 0.0.0.0 reaches the host itself */
+        {{10}, 8},                /* RFC 1918 */
+        {{100, 64}, 10},          /* RFC 6598 */
+        {{127}, 8},               /* loopback */
+        {{169, 254}, 16},         /* link-local */
+        {{172, 16}, 12},          /* RFC 1918 */
+        {{192, 168}, 16},         /* RFC 1918 */
+        {{198, 18}, 15},          /* RFC 2544: within a site; sandboxes have their broker there */
+        {{192, 0, 0}, 24},        /* RFC 6890: of the protocol; a cloud's metadata among them */
+        {{168, 63, 129, 16}, 32}, /* a cloud's metadata at an address that looks public */
+        {{224}, 3},               /* multicast, reserved, broadcast */
     };
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
         if (is_in(address, &blocks[i])) {

@@ -1,8 +1,8 @@
 /* Where a webhook may go: the form of its URL, and which addresses are private.
  *
- * Private are loopback, RFC 1918, link-local (the metadata services of clouds among them), shared
- * (RFC 6598), unique-local, multicast and unspecified addresses, also where IPv6 wraps such an IPv4
- * one. A literal is refused at once; a name shows its addresses when it is connected to. Pure. */
+ * Private are loopback, RFC 1918, link-local, shared (RFC 6598), unique-local, multicast and
+ * unspecified addresses, those of networks' own use, and the metadata services of clouds; also where
+ * IPv6 wraps such an IPv4 one. A literal is refused at once; a name shows its addresses when it is connected to. Pure. */
 #ifndef RPC_WEBHOOK_URL_H
 #define RPC_WEBHOOK_URL_H
 
