@@ -6,7 +6,9 @@
 # Rules, first match wins: kind, pattern of what is included, pattern of who may. A quoted include
 # is `ours`, an angled one `library`.
 cat >"$scratch/rules" <<'RULES'
-ours    ^base/log\.h$                ^(base/log\.c|node/|sdk-c/cli/|tests/)
+ours    ^base/log\.h$                ^(base/log\.c|node/|sdk-c/cli/|tests/|actor/(egress|launcher)/main\.c)
+ours    ^actor/egress/               ^(actor/egress|tests)/
+ours    ^actor/launcher/             ^(actor/launcher|tests)/
 ours    ^base/                       ^(base|storage|rpc|actor|node|tests)/|^sdk-c/[^/]*$
 ours    ^storage/                    ^(storage|actor|node|tests)/
 ours    ^rpc/                        ^(rpc|actor|node|tests)/|^sdk-c/[^/]*$
@@ -29,7 +31,9 @@ library ^wslay/                      ^rpc/websocket[^/]*$|^tests/
 library ^openssl/                    ^rpc/tls[^/]*$|^tests/
 library ^msgpack(\.h|/)              ^rpc/(msgpack|value)[^/]*$|^tests/
 library ^yajl/                       ^rpc/(json[^/]*|problem)\.[ch]$|^tests/
-library ^curl/                       ^rpc/(client|webhook)[^/]*$|^tests/
+library ^curl/                       ^rpc/(client|webhook)[^/]*$|^actor/egress/|^tests/
+library ^zlib\.h$                    ^actor/egress/inflater\.c$|^tests/
+library ^seccomp\.h$                 ^actor/egress/lockdown\.c$
 library ^glib(\.h|/)                 ^actor/zone\.c$
 library ^ck_                         ^node/|^tests/
 library ^systemd/                    ^node/notify\.c$
