@@ -18,6 +18,7 @@ struct inflater {
     bool is_gzip;
     bool has_begun;
     bool has_ended;
+    bool is_over; /* what comes now is no body */
 };
 
 static void *take_memory(void *ctx, unsigned count, unsigned size)
@@ -67,11 +68,10 @@ static bool begin(struct inflater *i, uint8_t first)
 /* Of gzip several may follow each other. */
 static bool goes_on(struct inflater *i, struct slice in)
 {
-    if (!i->is_gzip || in.data[0] != GZIP_FIRST_BYTE || inflateReset(&i->stream) != Z_OK) {
-        return false;
-    }
-    i->has_ended = false;
-    return true;
+    i->is_over = i->is_over || !i->is_gzip || in.data[0] != GZIP_FIRST_BYTE ||
+                 inflateReset(&i->stream) != Z_OK;
+    i->has_ended = i->is_over;
+    return !i->is_over;
 }
 
 static enum err run(struct inflater *i, struct slice *in, uint8_t *out, size_t room,

@@ -52,6 +52,16 @@ static void lower(char *text)
     }
 }
 
+static bool is_visible_ascii(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] <= 0x20 || text.data[i] >= 0x7f || text.data[i] == '\\') {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Takes the parts, also where it fails. */
 static enum err take(CURLU *parts, struct target *ret, const char **ret_detail)
 {
@@ -60,6 +70,8 @@ static enum err take(CURLU *parts, struct target *ret, const char **ret_detail)
     if (!get(parts, CURLUPART_SCHEME, 0, &t.scheme) || !get(parts, CURLUPART_HOST, 0, &t.host) ||
         t.host[0] == '\0' || !get(parts, CURLUPART_PATH, 0, &t.path)) {
         detail = "The URL has no host.";
+    } else if (!is_visible_ascii(slice_of_str(t.host))) {
+        detail = "The host of the URL is malformed.";
     } else if (strcmp(t.scheme, "http") != 0 && strcmp(t.scheme, "https") != 0) {
         detail = "The URL is neither an http nor an https one.";
     } else if (has(parts, CURLUPART_USER) || has(parts, CURLUPART_PASSWORD)) {
@@ -80,16 +92,6 @@ static enum err take(CURLU *parts, struct target *ret, const char **ret_detail)
     lower(t.host);
     *ret = t;
     return ERR_OK;
-}
-
-static bool is_visible_ascii(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] <= 0x20 || text.data[i] >= 0x7f || text.data[i] == '\\') {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* "http:///path" is no host called path. */

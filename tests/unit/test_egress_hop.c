@@ -202,6 +202,8 @@ static void a_location_is_read_from_where_it_was_given(void **state)
         {"http://127.0.0.1/", "http://127.0.0.1/", false},
         {"/caf\xc3\xa9", "https://a.example:8443/caf%c3%a9", true},
         {"", NULL, false},
+        {"//caf\xc3\xa9.example/", NULL, false},
+        {"http://\xff/", NULL, false},
         {"file:///etc/passwd", NULL, false},
         {"http://u:p@a.example/", NULL, false},
         {"http:///x", NULL, false},
