@@ -2,7 +2,7 @@
  * array.
  *
  *     worker                                egress
- *                                  <------  HELLO  [8, 0, layers]       first: actor/egress/lockdown.h
+ *                                  <------  HELLO  [8, 0, layers]       first: it is locked down
  *     FETCH  [1, id, {...}]        ------>
  *                                  <------  RECORD [7, id, {...}]   one for each hop that was asked or denied
  *                                  <------  HEAD   [2, id, status, text, fields, url, redirected]
@@ -33,6 +33,15 @@ enum egress_kind {
     EGRESS_CANCEL = 6,
     EGRESS_RECORD = 7,
     EGRESS_HELLO = 8,
+};
+
+/* What the egress process has given up: actor/egress/lockdown.h. */
+enum egress_layer {
+    EGRESS_SECCOMP = 1 << 0,
+    EGRESS_LANDLOCK = 1 << 1,
+    EGRESS_LANDLOCK_NET = 1 << 2,   /* kernels from 6.7 on */
+    EGRESS_LANDLOCK_SCOPE = 1 << 3, /* from 6.12 on */
+    EGRESS_RLIMIT = 1 << 4,
 };
 
 enum egress_redirect { EGRESS_FOLLOW, EGRESS_MANUAL, EGRESS_REFUSE };

@@ -17,6 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "actor/egress_frame.h"
+
 /* Landlock */
 
 /* What headers of Linux 6.1 do not know yet. */
@@ -97,8 +99,8 @@ static uint32_t restrict_files(const char *ca_file)
     good = good && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
     (void)close(ruleset);
     return !good ? 0U
-                 : LOCKDOWN_LANDLOCK | (abi >= ABI_NET ? LOCKDOWN_LANDLOCK_NET : 0U) |
-                       (abi >= ABI_SCOPE ? LOCKDOWN_LANDLOCK_SCOPE : 0U);
+                 : EGRESS_LANDLOCK | (abi >= ABI_NET ? EGRESS_LANDLOCK_NET : 0U) |
+                       (abi >= ABI_SCOPE ? EGRESS_LANDLOCK_SCOPE : 0U);
 }
 
 /* Limits */
@@ -114,13 +116,19 @@ static bool limit(int resource, rlim_t most)
     return setrlimit((__rlimit_resource_t)resource, &limit) == 0;
 }
 
+/* A sanitizer's shadow of the memory counts as memory, too. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define DATA_BYTES RLIM_INFINITY
+#else
+#define DATA_BYTES ((rlim_t)1 << 30)
+#endif
+
 static uint32_t set_limits(void)
 {
     enum { DESCRIPTORS = 4096 };
-    const rlim_t data_bytes = (rlim_t)1 << 30;
     bool good = limit(RLIMIT_CORE, 0) && limit(RLIMIT_NOFILE, DESCRIPTORS) &&
-                limit(RLIMIT_DATA, data_bytes) && limit(RLIMIT_MEMLOCK, 0);
-    return good ? LOCKDOWN_RLIMIT : 0U;
+                limit(RLIMIT_DATA, DATA_BYTES) && limit(RLIMIT_MEMLOCK, 0);
+    return good ? EGRESS_RLIMIT : 0U;
 }
 
 /* System calls */
@@ -306,6 +314,6 @@ enum err lockdown(const char *ca_file, uint32_t *ret_layers)
     if (!filter_calls() || !is_filtered()) {
         return ERR_IO;
     }
-    *ret_layers = layers | LOCKDOWN_SECCOMP;
+    *ret_layers = layers | EGRESS_SECCOMP;
     return ERR_OK;
 }

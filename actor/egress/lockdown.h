@@ -14,16 +14,8 @@
 
 #include "base/err.h"
 
-enum lockdown_layer {
-    LOCKDOWN_SECCOMP = 1 << 0,
-    LOCKDOWN_LANDLOCK = 1 << 1,
-    LOCKDOWN_LANDLOCK_NET = 1 << 2,   /* kernels from 6.7 on */
-    LOCKDOWN_LANDLOCK_SCOPE = 1 << 3, /* from 6.12 on */
-    LOCKDOWN_RLIMIT = 1 << 4,
-};
-
-/* `ca_file` NULL: none beside the system's. ERR_IO: without a filter of system calls the process is not to
- * run. The other layers are what the kernel has. */
+/* The layers that are in force, of enum egress_layer. `ca_file` NULL: none beside the system's. ERR_IO: without
+ * a filter of system calls the process is not to run; the other layers are what the kernel has. */
 enum err lockdown(const char *ca_file, uint32_t *ret_layers) MUST_CHECK;
 
 #endif
