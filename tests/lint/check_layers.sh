@@ -12,6 +12,7 @@ ours    ^actor/launcher/             ^(actor/launcher|tests)/
 ours    ^base/                       ^(base|storage|rpc|actor|node|tests)/|^sdk-c/[^/]*$
 ours    ^storage/                    ^(storage|actor|node|tests)/
 ours    ^rpc/                        ^(rpc|actor|node|tests)/|^sdk-c/[^/]*$
+ours    ^actor/isolate/              ^actor/isolate/|^tests/
 ours    ^actor/                      ^(actor|node|tests)/
 ours    ^node/                       ^(node|tests)/
 ours    ^sdk-c/cli/                  ^(sdk-c/cli|tests)/
@@ -28,7 +29,7 @@ library ^uv\.h$                      ^(storage|rpc|actor)/[^/]*_uv\.[ch]$|^node/
 library ^nghttp2/                    ^rpc/http2[^/]*$|^sdk-c/[^/]*$|^tests/
 library ^http_parser\.h$             ^rpc/(http1|url)[^/]*$|^sdk-c/[^/]*$|^tests/
 library ^wslay/                      ^rpc/websocket[^/]*$|^tests/
-library ^openssl/                    ^rpc/tls[^/]*$|^tests/
+library ^openssl/                    ^rpc/tls[^/]*$|^actor/isolate/host_crypto[^/]*$|^tests/
 library ^msgpack(\.h|/)              ^rpc/(msgpack|value)[^/]*$|^tests/
 library ^yajl/                       ^rpc/(json[^/]*|problem)\.[ch]$|^tests/
 library ^curl/                       ^rpc/(client|webhook)[^/]*$|^actor/egress/|^tests/
@@ -41,7 +42,10 @@ library ^bsd/sys/tree\.h$            ^(storage|actor)/
 library ^xxhash\.h$                  ^base/
 library ^isa-l                       ^base/
 library ^sodium                      ^base/|^rpc/json[^/]*\.c$|^tests/
-library ^argp\.h$                    ^sdk-c/cli/|^node/|^tests/
+library ^argp\.h$                    ^sdk-c/cli/|^node/|^actor/isolate/program\.c$|^tests/
+library ^(JavaScriptCore|jsc)/       ^actor/isolate/engine[^/]*$
+library ^unicode/                    ^actor/isolate/text\.c$
+library ^seccomp\.h$                 ^actor/isolate/filter\.c$
 library ^cmocka\.h$                  ^tests/
 library ^(pthread|semaphore)\.h$     ^(base|storage|node|sdk-c|tests)/|_uv\.[ch]$
 library ^(sys|linux|netinet|arpa|net|asm|bits)/  .

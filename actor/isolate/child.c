@@ -1,0 +1,167 @@
+#include "actor/isolate/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "actor/isolate/memory.h"
+#include "actor/isolate_control.h"
+#include "base/clock.h"
+#include "base/invariant.h"
+
+enum { STDERR_FD = 2, FRAMES_PER_TURN_MAX = 64 };
+
+/* One line where the zygote's standard error is kept; nobody else would hear of it. */
+static int give_up(const char *what, const char *text, int code)
+{
+    (void)dprintf(STDERR_FD, "dormouse-isolate: %s: %s\n", what, text);
+    return code;
+}
+
+static int give_up_bug(const struct child *c, const char *what)
+{
+    return give_up(what, engine_text(c->engine), ISOLATE_EXIT_BUG);
+}
+
+/* The engine reads its own size from a descriptor that is of the zygote: it becomes one of this process. */
+static int open_statm(const struct child *c)
+{
+    int fd = memory_open(c->lockdown->proc_fd);
+    if (fd < 0 || c->engine_statm_fd < 0) {
+        return fd;
+    }
+    int moved = dup3(fd, c->engine_statm_fd, O_CLOEXEC);
+    (void)close(fd);
+    return moved;
+}
+
+/* The descriptors of a child, all of them: standard ones (null), its channel, the engine's, its statm. */
+static struct proc_fds kept_fds(const struct child *c, int statm_fd)
+{
+    struct proc_fds kept = {.fds = {0, 1, STDERR_FD}, .count = 3};
+    for (size_t i = 0; i < c->engine_fds->count; i++) {
+        proc_fds_add(&kept, c->engine_fds->fds[i]);
+    }
+    const int more[] = {statm_fd, c->channel_fd, c->lockdown->landlock_fd};
+    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
+        if (more[i] >= 0 && !proc_fds_have(&kept, more[i])) {
+            proc_fds_add(&kept, more[i]);
+        }
+    }
+    return kept;
+}
+
+static int lock(const struct child *c)
+{
+    /* The zygote may have died before this was asked for; then the channel's other end is all there is,
+     * and its closing ends this process. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)dup2(c->stderr_fd, STDERR_FD);
+    int statm_fd = open_statm(c);
+    if (statm_fd < 0) {
+        return errno;
+    }
+    c->host->statm_fd = statm_fd;
+    struct proc_fds kept = kept_fds(c, statm_fd);
+    return lockdown_child(c->lockdown, &(struct lockdown_limits){
+                                           .kept_fds = kept.fds,
+                                           .kept_count = kept.count,
+                                           .statm_fd = statm_fd,
+                                           .memory_bytes = c->memory_bytes,
+                                           .cpu_seconds = c->cpu_seconds,
+                                       });
+}
+
+/* All whole frames, up to a bound, so that timers have their turn. ERR_MORE: none is left. */
+static enum err take_frames(const struct child *c, struct channel *channel)
+{
+    for (int i = 0; i < FRAMES_PER_TURN_MAX; i++) {
+        struct slice frame;
+        struct buf large = {0};
+        enum err err = channel_next(channel, &frame, &large);
+        if (err == ERR_OK) {
+            err = engine_frame(c->engine, frame, &large);
+        }
+        if (err != ERR_OK) {
+            return err;
+        }
+    }
+    return ERR_OK;
+}
+
+static int serve(const struct child *c)
+{
+    struct channel channel;
+    channel_init(&channel, c->channel_fd);
+    c->host->channel = &channel;
+    if (engine_forked(c->engine) != ERR_OK) {
+        return give_up_bug(c, "forked");
+    }
+    double wait_ms = 0;
+    for (;;) {
+        channel_flush(&channel);
+        if (engine_wait(c->engine, c->channel_fd, wait_ms) && channel_read(&channel) != ERR_OK) {
+            return ISOLATE_EXIT_OK;
+        }
+        enum err err = take_frames(c, &channel);
+        if (err == ERR_BAD_REQUEST) {
+            return give_up("channel", "a frame is malformed", ISOLATE_EXIT_FRAME);
+        }
+        if (err == ERR_FORMAT) {
+            return give_up_bug(c, "frame");
+        }
+        if (engine_tick(c->engine, (double)clock_mono_ns() / 1e6, &wait_ms) != ERR_OK) {
+            return give_up_bug(c, "tick");
+        }
+        if (err == ERR_OK) {
+            wait_ms = 0; /* more frames may be whole */
+        }
+    }
+}
+
+/* Code, compiled code, memory taken and given back, an exception, the collector. */
+static int prove_engine(const struct child *c)
+{
+    static const char text[] =
+        "let sum = 0; for (let i = 0; i < 20000; i++) { sum += [i, i + 1].map(x => x * 2)[1]; }"
+        "try { (function f() { f(); })(); } catch (e) { sum += e instanceof RangeError ? 1 : 0; }"
+        "if (sum !== 400020001) { throw new Error('wrong sum: ' + sum); }";
+    if (engine_run(c->engine, SLICE(text), "self-test") != ERR_OK) {
+        return give_up_bug(c, "self-test");
+    }
+    engine_collect(c->engine);
+    return ISOLATE_EXIT_OK;
+}
+
+/* What must not come back. */
+static int prove_filter(void)
+{
+    (void)syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
+    return give_up("self-test", "a forbidden call returned", ISOLATE_EXIT_LOCKDOWN);
+}
+
+int child_run(const struct child *c)
+{
+    int error = lock(c);
+    if (error != 0) {
+        return give_up("lock-down", strerrordesc_np(error), ISOLATE_EXIT_LOCKDOWN);
+    }
+    engine_after_fork(c->engine);
+    switch (c->task) {
+    case CHILD_SERVE:
+        return serve(c);
+    case CHILD_PROVE_ENGINE:
+        return prove_engine(c);
+    case CHILD_PROVE_FILTER:
+        return prove_filter();
+    }
+    UNREACHABLE();
+}

@@ -1,0 +1,82 @@
+/* The engine: one JavaScript VM with one context, and the prelude in it. JavaScriptCore is behind this
+ * header and nowhere else.
+ *
+ *     zygote: engine_new, engine_host_add, engine_load, engine_before_fork
+ *     child:  engine_after_fork, then engine_frame, engine_wait and engine_tick in a loop
+ *
+ * There is one engine in a process, it lives as long, and belongs to the main thread. Garbage collection and
+ * compilation run on that thread too, so that a fork copies a process with one task; the collector's
+ * helper of the allocator is suspended before forks and resumed in children.
+ *
+ * Microtasks run whenever the outermost call into the engine returns. Nothing here is a result of user
+ * code but what the prelude hands out: it catches what that code throws. */
+#ifndef ACTOR_ISOLATE_ENGINE_H
+#define ACTOR_ISOLATE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum { ENGINE_TEXT_BYTES = 1024 };
+
+struct engine;
+struct engine_call; /* a call of a host function: valid until that returns */
+
+typedef void engine_host_fn(struct engine_call *call, void *context);
+
+struct engine_host {
+    const char *name; /* static */
+    engine_host_fn *fn;
+};
+
+/* NULL where an option that single-threaded forks rely on is gone from the engine. */
+struct engine *engine_new(bool has_jit);
+
+/* Host functions: members of the global `__host` that the prelude finds. `hosts` and `context` live on. */
+void engine_host_add(struct engine *e, const struct engine_host *hosts, size_t count,
+                     void *context);
+
+/* Evaluates the prelude, whose value is the runtime {frame, tick, forked}. On failure ERR_FORMAT, and
+ * engine_text says why. */
+enum err engine_load(struct engine *e, struct slice source, const char *url) MUST_CHECK;
+
+/* Evaluates a script for its effects; ERR_FORMAT where it throws. */
+enum err engine_run(struct engine *e, struct slice source, const char *url) MUST_CHECK;
+
+/* Calls of the runtime: ERR_FORMAT where it throws, which it must not.
+ * `large`, where not empty, owns the frame's bytes and is taken. */
+enum err engine_forked(struct engine *e) MUST_CHECK;
+enum err engine_frame(struct engine *e, struct slice frame, struct buf *large) MUST_CHECK;
+enum err engine_tick(struct engine *e, double now_ms, double *ret_wait_ms) MUST_CHECK;
+
+/* Waits until `fd` can be read, at most `wait_ms` (infinity: for ever), and runs what the engine has to do
+ * by itself meanwhile. Tells whether fd can be read, or has been closed. */
+bool engine_wait(struct engine *e, int fd, double wait_ms);
+
+void engine_before_fork(struct engine *e);
+void engine_after_fork(struct engine *e);
+void engine_collect(struct engine *e); /* garbage, all of it */
+
+const char *engine_text(const struct engine *e); /* of the last failure; until the next one */
+
+/* Arguments of a call. Each answers false where the argument is of another type, with a TypeError thrown. */
+size_t engine_arg_count(const struct engine_call *c);
+bool engine_arg_bytes(struct engine_call *c, size_t at, uint8_t **ret_data, size_t *ret_len);
+bool engine_arg_number(struct engine_call *c, size_t at, double *ret);
+bool engine_arg_text(struct engine_call *c, size_t at, struct buf *ret); /* UTF-8; appends */
+bool engine_arg_bool(const struct engine_call *c, size_t at); /* false where there is none */
+
+/* The result: the last one given counts; none is undefined. */
+void engine_return_number(struct engine_call *c, double number);
+void engine_return_bool(struct engine_call *c, bool value);
+void engine_return_bytes(struct engine_call *c, struct slice bytes); /* copied */
+void engine_return_buf(struct engine_call *c, struct buf *bytes);    /* taken */
+void engine_return_text(struct engine_call *c, struct slice utf8,
+                        bool is_fatal); /* replaced or thrown */
+void engine_throw(struct engine_call *c, const char *name, const char *text);
+
+#endif
