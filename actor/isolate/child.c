@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -40,6 +41,20 @@ static int open_statm(const struct child *c)
     return moved;
 }
 
+/* A fork shares what wakes the engine's loops with the zygote and all other children: each would wake all, and
+ * could be seen by all. */
+static bool own_events(const struct child *c)
+{
+    for (size_t i = 0; i < c->engine_event_fds->count; i++) {
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd < 0 || dup3(fd, c->engine_event_fds->fds[i], O_CLOEXEC) < 0) {
+            return false;
+        }
+        (void)close(fd);
+    }
+    return true;
+}
+
 /* The descriptors of a child, all of them: standard ones (null), its channel, the engine's, its statm. */
 static struct proc_fds kept_fds(const struct child *c, int statm_fd)
 {
@@ -66,7 +81,7 @@ static int lock(const struct child *c)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)dup2(c->stderr_fd, STDERR_FD);
     int statm_fd = open_statm(c);
-    if (statm_fd < 0) {
+    if (statm_fd < 0 || !own_events(c)) {
         return errno;
     }
     c->host->statm_fd = statm_fd;

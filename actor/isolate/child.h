@@ -21,10 +21,11 @@ struct child {
     struct engine *engine;
     struct host *host;
     const struct lockdown *lockdown;
-    const struct proc_fds *engine_fds; /* those that the engine opened in the zygote */
-    int engine_statm_fd;               /* one of them: of the zygote; -1: none */
-    int channel_fd;                    /* -1: none */
-    int stderr_fd;                     /* becomes standard error */
+    const struct proc_fds *engine_fds;       /* those that the engine opened in the zygote */
+    int engine_statm_fd;                     /* one of them: of the zygote; -1: none */
+    const struct proc_fds *engine_event_fds; /* others of them: they wake the engine's loops */
+    int channel_fd;                          /* -1: none */
+    int stderr_fd;                           /* becomes standard error */
     uint64_t memory_bytes;
     uint32_t cpu_seconds;
 };

@@ -62,8 +62,7 @@ bool proc_fd_is(int proc_fd, int fd, const char *ending)
     (void)snprintf(link, sizeof link, "self/fd/%d", fd);
     ssize_t n = readlinkat(proc_fd, link, target, sizeof target);
     size_t len = strlen(ending);
-    return n >= (ssize_t)len && memcmp(target, "/proc/", strlen("/proc/")) == 0 &&
-           memcmp(target + n - len, ending, len) == 0;
+    return n >= (ssize_t)len && memcmp(target + n - len, ending, len) == 0;
 }
 
 size_t proc_task_count(int proc_fd)

@@ -21,7 +21,7 @@ void proc_fds_add(struct proc_fds *l, int fd); /* keeps the order; there must be
 /* All descriptors that are open. ERR_OVERLOADED: more than fit; ERR_IO: /proc does not say. */
 enum err proc_list_fds(int proc_fd, struct proc_fds *ret) MUST_CHECK;
 
-/* Does the descriptor name a file of /proc that ends so? */
+/* Does what the descriptor is of end so? "/statm", "[eventfd]". */
 bool proc_fd_is(int proc_fd, int fd, const char *ending);
 
 size_t proc_task_count(int proc_fd); /* 0: /proc does not say */

@@ -46,6 +46,7 @@ struct zygote {
     struct host host;
     struct proc_fds engine_fds;
     int engine_statm_fd;
+    struct proc_fds engine_event_fds;
     int signal_fd; /* SIGCHLD */
     int null_fd;
     struct list running;
@@ -103,6 +104,7 @@ static struct child child_of(struct zygote *z, enum child_task task)
         .lockdown = z->lockdown,
         .engine_fds = &z->engine_fds,
         .engine_statm_fd = z->engine_statm_fd,
+        .engine_event_fds = &z->engine_event_fds,
         .channel_fd = -1,
         .stderr_fd = z->options->keeps_stderr ? STDERR_FD : z->null_fd,
         .memory_bytes = PROOF_MEMORY_BYTES,
@@ -169,6 +171,8 @@ static bool find_engine_fds(struct zygote *z, const struct proc_fds *before)
         proc_fds_add(&z->engine_fds, fd);
         if (proc_fd_is(z->lockdown->proc_fd, fd, "/statm")) {
             z->engine_statm_fd = fd;
+        } else if (proc_fd_is(z->lockdown->proc_fd, fd, "[eventfd]")) {
+            proc_fds_add(&z->engine_event_fds, fd);
         }
     }
     return true;
