@@ -1,0 +1,90 @@
+/* Modules of the user, linked to functions of (exports, require, module), and the built-in ones. */
+import * as entrypoints from "./entrypoints.js";
+import { host } from "./host.js";
+
+const WRAPPER = "(async function (exports, require, module) {";
+
+const shared = { env: {}, waitUntil: null };
+
+/* What "cloudflare:workers" has beside the base classes. */
+export function setModuleEnv(env, waitUntil) {
+    Object.assign(shared.env, env);
+    shared.waitUntil = waitUntil;
+}
+
+function makeBuiltin() {
+    const { DurableObject, RpcTarget, WorkerEntrypoint, WorkflowEntrypoint } = entrypoints;
+    const builtin = {
+        DurableObject, RpcTarget, WorkerEntrypoint, WorkflowEntrypoint, env: shared.env,
+        waitUntil: (promise) => shared.waitUntil(promise),
+    };
+    Object.defineProperty(builtin, "__esModule", { value: true });
+    return builtin;
+}
+
+let builtin = null;
+
+export function isBuiltin(name) {
+    return name === "cloudflare:workers" || name === "dormouse";
+}
+
+/* The module that `specifier` means inside of `from`; names have no leading "./". */
+export function resolve(specifier, from) {
+    if (!specifier.startsWith("./") && !specifier.startsWith("../")) {
+        return specifier;
+    }
+    const path = from.split("/").slice(0, -1);
+    for (const part of specifier.split("/")) {
+        if (part === "..") {
+            if (path.length === 0) {
+                return specifier;
+            }
+            path.pop();
+        } else if (part !== ".") {
+            path.push(part);
+        }
+    }
+    return path.join("/");
+}
+
+export class Modules {
+    constructor() {
+        this.loaded = new Map();
+    }
+
+    require(specifier, from) {
+        if (isBuiltin(specifier)) {
+            builtin ??= makeBuiltin();
+            return builtin;
+        }
+        const module = this.loaded.get(resolve(specifier, from));
+        if (module === undefined) {
+            throw new Error(`No such module: ${specifier}`);
+        }
+        return module.exports;
+    }
+
+    declare(name) {
+        const module = { exports: {} };
+        this.loaded.set(name, module);
+        return module;
+    }
+
+    /* Evaluates linked code; settles once the module's own code, awaits included, has run. */
+    async evaluate(name, code) {
+        const module = this.loaded.get(name) ?? this.declare(name);
+        const body = host.evaluate(`${WRAPPER}${code}\n})`, name);
+        await body(module.exports, (specifier) => this.require(specifier, name), module);
+        return module.exports;
+    }
+}
+
+/* The place of an error in the source of the user, whose first line the wrapper pushed right. */
+export function placeOf(error) {
+    const { line, column, sourceURL } = error;
+    if (!Number.isInteger(line)) {
+        return {};
+    }
+    const shift = line === 1 ? WRAPPER.length : 0;
+    return { file: sourceURL, line, column: column > shift ? column - shift : column };
+}

@@ -1,0 +1,69 @@
+/* START: what this isolate is going to be. */
+import * as channel from "./channel.js";
+import * as gate from "./gate.js";
+import * as lifecycle from "./lifecycle.js";
+import { DurableObjectId } from "./object_id.js";
+import { DurableObjectNamespace } from "./namespace.js";
+import { DurableObjectState } from "./state.js";
+import { Modules, placeOf, setModuleEnv } from "./modules.js";
+import { decode } from "./clone.js";
+import { describe, notImplemented } from "./errors.js";
+import { rights } from "./storage.js";
+import { setInstance } from "./instance.js";
+import { startExecute } from "./execute.js";
+
+function makeEnv(start) {
+    const env = start.env ? decode(start.env) : {};
+    for (const [name, className] of Object.entries(start.bindings ?? {})) {
+        env[name] = new DurableObjectNamespace(className);
+    }
+    return env;
+}
+
+async function loadMain(start) {
+    const modules = new Modules();
+    let main = {};
+    for (const [name] of start.modules) {
+        modules.declare(name);
+    }
+    for (const [name, code] of start.modules) {
+        const exports = await modules.evaluate(name, code);
+        if (name === start.main) {
+            main = exports;
+        }
+    }
+    return main;
+}
+
+async function startClass(start) {
+    const env = makeEnv(start);
+    setModuleEnv(env, lifecycle.waitUntil);
+    const main = await loadMain(start);
+    const constructor = main[start.class];
+    if (typeof constructor !== "function") {
+        throw new TypeError(`The module exports no class "${start.class}".`);
+    }
+    rights.hasAlarm = typeof constructor.prototype?.alarm === "function";
+    const id = new DurableObjectId(start.class, start.id, start.name ?? undefined);
+    setInstance(new constructor(new DurableObjectState(id), env));
+}
+
+const modes = {
+    class: startClass,
+    execute: startExecute,
+};
+
+/* Events wait until there is something to deliver them to. */
+export function start(options) {
+    gate.block();
+    const mode = modes[options.mode];
+    const started = mode ? mode(options)
+        : Promise.reject(notImplemented(`the mode ${options.mode}`));
+    started.then((info) => {
+        channel.sendStarted(info ?? null);
+        gate.unblock();
+    }, (error) => {
+        const told = describe(error);
+        lifecycle.fail(Object.assign(told, placeOf(error ?? {})));
+    });
+}
