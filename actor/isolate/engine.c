@@ -27,6 +27,7 @@ struct engine {
     GMainContext *loop; /* timers of the engine itself, asynchronous WebAssembly */
     void (*allocator_suspend)(void);
     void (*allocator_resume)(void);
+    void (*allocator_give_back)(void);
     char text[ENGINE_TEXT_BYTES];
 };
 
@@ -205,6 +206,7 @@ struct engine *engine_new(bool has_jit)
 
     e->allocator_suspend = (void (*)(void))private_symbol("pas_scavenger_suspend");
     e->allocator_resume = (void (*)(void))private_symbol("pas_scavenger_resume");
+    e->allocator_give_back = (void (*)(void))private_symbol("pas_scavenger_run_synchronously_now");
     return e;
 }
 
@@ -344,4 +346,7 @@ void engine_after_fork(struct engine *e)
 void engine_collect(struct engine *e)
 {
     JSGarbageCollect(e->context);
+    if (e->allocator_give_back != NULL) {
+        e->allocator_give_back();
+    }
 }

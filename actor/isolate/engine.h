@@ -58,8 +58,8 @@ enum err engine_tick(struct engine *e, double now_ms, double *ret_wait_ms) MUST_
 bool engine_wait(struct engine *e, int fd, double wait_ms);
 
 void engine_before_fork(struct engine *e);
-void engine_after_fork(struct engine *e);
-void engine_collect(struct engine *e); /* garbage, all of it */
+enum err engine_after_fork(struct engine *e) MUST_CHECK; /* ERR_FORMAT as above */
+void engine_collect(struct engine *e);                   /* garbage, all of it */
 
 const char *engine_text(const struct engine *e); /* of the last failure; until the next one */
 

@@ -224,7 +224,9 @@ static bool make_engine(struct zygote *z)
     if (engine_load(z->engine, z->options->prelude, "dormouse:prelude") != ERR_OK) {
         return fail_hello(z, ENOEXEC, "prelude", engine_text(z->engine));
     }
-    return warm(z) && find_engine_fds(z, &before);
+    bool is_warm = warm(z);
+    engine_collect(z->engine); /* what the zygote holds every fork copies the page tables of */
+    return is_warm && find_engine_fds(z, &before);
 }
 
 /* Standard descriptors lead nowhere, but standard error of the zygote. */
