@@ -169,7 +169,9 @@ int child_run(const struct child *c)
     if (error != 0) {
         return give_up("lock-down", strerrordesc_np(error), ISOLATE_EXIT_LOCKDOWN);
     }
-    engine_after_fork(c->engine);
+    if (engine_after_fork(c->engine) != ERR_OK) {
+        return give_up_bug(c, "after the fork");
+    }
     switch (c->task) {
     case CHILD_SERVE:
         return serve(c);

@@ -21,6 +21,7 @@ struct engine {
     JSObjectRef host;    /* protected, until the prelude has it */
     JSClassRef fn_class; /* of host functions */
     JSObjectRef runtime; /* protected; NULL before engine_load */
+    JSObjectRef on_fork; /* protected; NULL: there is none */
     JSObjectRef forked;
     JSObjectRef frame;
     JSObjectRef tick;
@@ -241,6 +242,22 @@ static JSObjectRef runtime_function(struct engine *e, const char *name)
     return (JSObjectRef)(uintptr_t)value;
 }
 
+enum err engine_on_fork(struct engine *e, struct slice source, const char *url)
+{
+    PRE(e->on_fork == NULL);
+    JSValueRef value = NULL;
+    enum err err = evaluate(e, source, url, &value);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (!JSValueIsObject(e->context, value)) {
+        return fail_with(e, "the script's value is no function");
+    }
+    e->on_fork = (JSObjectRef)(uintptr_t)value;
+    JSValueProtect(e->context, value);
+    return ERR_OK;
+}
+
 enum err engine_load(struct engine *e, struct slice source, const char *url)
 {
     PRE(e->runtime == NULL);
@@ -336,11 +353,13 @@ void engine_before_fork(struct engine *e)
     }
 }
 
-void engine_after_fork(struct engine *e)
+enum err engine_after_fork(struct engine *e)
 {
     if (e->allocator_resume != NULL) {
         e->allocator_resume();
     }
+    JSValueRef result;
+    return e->on_fork == NULL ? ERR_OK : call_runtime(e, e->on_fork, NULL, &result);
 }
 
 void engine_collect(struct engine *e)

@@ -44,6 +44,10 @@ void engine_host_add(struct engine *e, const struct engine_host *hosts, size_t c
  * engine_text says why. */
 enum err engine_load(struct engine *e, struct slice source, const char *url) MUST_CHECK;
 
+/* Evaluates a script that finds `__host`, before engine_load; its value is a function for engine_after_fork
+ * to call. ERR_FORMAT likewise. */
+enum err engine_on_fork(struct engine *e, struct slice source, const char *url) MUST_CHECK;
+
 /* Evaluates a script for its effects; ERR_FORMAT where it throws. */
 enum err engine_run(struct engine *e, struct slice source, const char *url) MUST_CHECK;
 

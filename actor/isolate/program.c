@@ -15,6 +15,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "actor/isolate/embedded.h"
 #include "actor/isolate/lockdown.h"
 #include "actor/isolate/zygote.h"
 #include "actor/isolate_control.h"
@@ -184,14 +185,11 @@ int program_run(int argc, char **argv, void (*add_hosts)(struct engine *e))
     argp_err_exit_status = EX_USAGE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, &a);
     struct buf prelude = {0};
-    if (a.prelude_path == NULL) {
-        errno = ENOENT;
-        return complain("--prelude", EX_USAGE);
-    }
-    if (!read_file(a.prelude_path, &prelude)) {
+    if (a.prelude_path != NULL && !read_file(a.prelude_path, &prelude)) {
         return complain(a.prelude_path, EX_NOINPUT);
     }
-    int code = run(&a, buf_slice(&prelude), add_hosts);
+    struct slice text = a.prelude_path != NULL ? buf_slice(&prelude) : embedded_prelude();
+    int code = run(&a, text, add_hosts);
     buf_done(&prelude);
     return code;
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "actor/isolate/child.h"
+#include "actor/isolate/embedded.h"
 #include "actor/isolate/host_crypto.h"
 #include "actor/isolate/packet.h"
 #include "actor/isolate_control.h"
@@ -220,6 +221,9 @@ static bool make_engine(struct zygote *z)
     host_add(&z->host, z->engine);
     if (z->options->add_hosts != NULL) {
         z->options->add_hosts(z->engine);
+    }
+    if (engine_on_fork(z->engine, embedded_random(), "dormouse:random") != ERR_OK) {
+        return fail_hello(z, ENOEXEC, "random", engine_text(z->engine));
     }
     if (engine_load(z->engine, z->options->prelude, "dormouse:prelude") != ERR_OK) {
         return fail_hello(z, ENOEXEC, "prelude", engine_text(z->engine));
