@@ -205,7 +205,7 @@ export class Daemon {
 
     async start(options) {
         this.deliver([1, 0, options]);
-        await this.settle({ until: this.now });
+        await this.settle({ until: this.now + 1000 });
         return this;
     }
 

@@ -32,7 +32,7 @@ export function describe(thrown) {
         message: textOf(thrown.message, thrown instanceof Error ? "" : textOf(thrown, "an object was thrown")),
         stack: textOf(thrown.stack, ""),
     };
-    for (const name of ["code", "sourceURL", "file"]) {
+    for (const name of ["code", "file"]) {
         if (typeof thrown[name] === "string") {
             told[name] = thrown[name];
         }

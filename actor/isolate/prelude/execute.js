@@ -4,7 +4,7 @@ import * as storage from "./storage.js";
 import { DurableObjectNamespace } from "./namespace.js";
 import { Modules } from "./modules.js";
 import { host } from "./host.js";
-import { linkOneShot } from "./link.js";
+import { linker } from "./link.js";
 import { setOneShot } from "./events.js";
 
 const NAME = "code.js";
@@ -25,19 +25,39 @@ function makeApi(grants) {
     return api;
 }
 
-/* The code as it is where it is an expression, else as a module with a default export. */
-async function functionOf(code) {
-    if (!/\b(export|import)\b/.test(code)) {
-        return host.evaluate(`(${code}\n)`, NAME);
-    }
+function evaluateOrNull(source) {
     try {
-        return host.evaluate(`(${code}\n)`, NAME);
+        return host.evaluate(source, NAME);
     } catch (error) {
-        if (!(error instanceof SyntaxError)) {
-            throw error;
+        if (error instanceof SyntaxError) {
+            return null;
         }
+        throw error;
     }
-    const exports = await new Modules().evaluate(NAME, linkOneShot(code, NAME));
+}
+
+/* A module whose only statement of modules is one `export default` at the start of a line needs no
+ * linker: what is exported is returned. */
+function simpleModule(code) {
+    const exporting = /^([ \t]*)export\s+default\b/m;
+    if (code.match(/\b(?:export|import)\b/g)?.length !== 1 || !exporting.test(code)) {
+        return null;
+    }
+    const found = evaluateOrNull(
+        `(function (module) { "use strict"; ${code.replace(exporting, "$1module.default =")}\n; return module; })`);
+    return found && found({}).default;
+}
+
+async function functionOf(code) {
+    const mayBeModule = /\b(?:export|import)\b/.test(code);
+    if (!mayBeModule) {
+        return host.evaluate(`(${code}\n)`, NAME);
+    }
+    const found = evaluateOrNull(`(${code}\n)`) ?? simpleModule(code);
+    if (found) {
+        return found;
+    }
+    const exports = await new Modules().evaluate(NAME, linker().linkOneShot(code, NAME));
     return exports.default;
 }
 

@@ -1,11 +1,12 @@
-/* Linking: TypeScript and modules become functions that the engine can run. Lines stay where they
- * are, so places in errors are those of the source. */
-import { transform } from "sucrase";
+/* The linker (linker.js), a script inside of this one. It is larger than all the rest, and only
+ * deploys and a few one-shot programs need it: as text it costs a start nothing. */
+import source from "script:linker.js";
+import { host } from "./host.js";
 
-export function linkOneShot(code, name) {
-    return transform(code, {
-        transforms: ["typescript", "imports"], filePath: name, disableESTransforms: true,
-        preserveDynamicImport: false, injectCreateRequireForImportRequire: false,
-        keepUnusedImports: false,
-    }).code;
+let loaded = null;
+
+/* {Linker, linkOneShot} */
+export function linker() {
+    loaded ??= host.evaluate(source, "linker.js");
+    return loaded;
 }

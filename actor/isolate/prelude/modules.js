@@ -1,4 +1,4 @@
-/* Modules of the user, linked to functions of (exports, require, module), and the built-in ones. */
+/* Modules of users, linked to functions of (exports, require, module), and the built-in ones. */
 import * as entrypoints from "./entrypoints.js";
 import { host } from "./host.js";
 
@@ -24,8 +24,13 @@ function makeBuiltin() {
 
 let builtin = null;
 
-export function isBuiltin(name) {
-    return name === "cloudflare:workers" || name === "dormouse";
+/* The names that a built-in module exports; null where it is none. */
+export function builtinNames(name) {
+    if (name !== "cloudflare:workers" && name !== "dormouse") {
+        return null;
+    }
+    builtin ??= makeBuiltin();
+    return Object.keys(builtin);
 }
 
 /* The module that `specifier` means inside of `from`; names have no leading "./". */
@@ -47,17 +52,22 @@ export function resolve(specifier, from) {
     return path.join("/");
 }
 
+/* Imports whose names are not those of modules: the linker notes them on the last line. */
+function renamedImports(code) {
+    const at = code.lastIndexOf("\n//# imports=");
+    return at < 0 ? null : JSON.parse(code.slice(at + "\n//# imports=".length));
+}
+
 export class Modules {
     constructor() {
         this.loaded = new Map();
     }
 
-    require(specifier, from) {
-        if (isBuiltin(specifier)) {
-            builtin ??= makeBuiltin();
+    require(specifier, from, renamed) {
+        if (builtinNames(specifier) !== null) {
             return builtin;
         }
-        const module = this.loaded.get(resolve(specifier, from));
+        const module = this.loaded.get(renamed?.[specifier] ?? resolve(specifier, from));
         if (module === undefined) {
             throw new Error(`No such module: ${specifier}`);
         }
@@ -73,8 +83,9 @@ export class Modules {
     /* Evaluates linked code; settles once the module's own code, awaits included, has run. */
     async evaluate(name, code) {
         const module = this.loaded.get(name) ?? this.declare(name);
+        const renamed = renamedImports(code);
         const body = host.evaluate(`${WRAPPER}${code}\n})`, name);
-        await body(module.exports, (specifier) => this.require(specifier, name), module);
+        await body(module.exports, (specifier) => this.require(specifier, name, renamed), module);
         return module.exports;
     }
 }
@@ -82,7 +93,7 @@ export class Modules {
 /* The place of an error in the source of the user, whose first line the wrapper pushed right. */
 export function placeOf(error) {
     const { line, column, sourceURL } = error;
-    if (!Number.isInteger(line)) {
+    if (typeof error.file === "string" || !Number.isInteger(line)) {
         return {};
     }
     const shift = line === 1 ? WRAPPER.length : 0;

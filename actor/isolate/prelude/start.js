@@ -6,9 +6,11 @@ import { DurableObjectId } from "./object_id.js";
 import { DurableObjectNamespace } from "./namespace.js";
 import { DurableObjectState } from "./state.js";
 import { Modules, placeOf, setModuleEnv } from "./modules.js";
+import { check } from "./check.js";
 import { decode } from "./clone.js";
 import { describe, notImplemented } from "./errors.js";
 import { rights } from "./storage.js";
+import { setEntry } from "./entry.js";
 import { setInstance } from "./instance.js";
 import { startExecute } from "./execute.js";
 
@@ -48,8 +50,17 @@ async function startClass(start) {
     setInstance(new constructor(new DurableObjectState(id), env));
 }
 
+/* The entry module, whose default export answers requests. */
+async function startModule(start) {
+    const env = makeEnv(start);
+    setModuleEnv(env, lifecycle.waitUntil);
+    setEntry((await loadMain(start)).default, env);
+}
+
 const modes = {
     class: startClass,
+    module: startModule,
+    check: (start) => check(start, makeEnv(start)),
     execute: startExecute,
 };
 
