@@ -55,7 +55,7 @@ export class Daemon {
 
     host(random) {
         return {
-            send: (frame) => this.take(unpack(frame.slice())),
+            send: (frame, length) => this.take(unpack(frame.slice(0, length))),
             receive: () => {
                 if (this.inbound.length === 0) {
                     throw new Error("the isolate waits for ever");

@@ -31,8 +31,28 @@ const scripts = {
     },
 };
 
+/* Parts of packages that the host has, or that would cost every start what few programs need. */
+const own = {
+    "@exodus/bytes/encoding.js": "web/nothing.js",
+    "@exodus/bytes/whatwg.js": "web/percent.js",
+    "./encoding": "web/url_encoding.js",
+    "tr46": "web/idna.js",
+};
+
+const replacements = {
+    name: "replacements",
+    setup({ onResolve }) {
+        onResolve({ filter: /.*/ }, ({ path, importer }) =>
+            importer.includes("node_modules/whatwg-url/") && Object.hasOwn(own, path)
+                ? { path: join(folder, own[path]) } : undefined);
+    },
+};
+
 export function options(outfile) {
-    return { ...script("runtime.js", "bundled.runtime"), outfile, plugins: [scripts] };
+    return {
+        ...script("runtime.js", "bundled.runtime"), outfile, plugins: [scripts, replacements],
+        inject: [join(folder, "web/shared_array_buffer.js")],
+    };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

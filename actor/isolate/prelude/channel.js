@@ -66,7 +66,7 @@ function sendAsk(number, type, args, withWrites) {
         } else {
             writer.nil();
         }
-        host.send(writer.written(from));
+        writer.send(from);
     } finally {
         writer.reset(from);
     }
@@ -109,6 +109,15 @@ export function askOutside(type, args, ask) {
     asks.set(number, ask);
     outside++;
     return number;
+}
+
+/* Nobody waits for that answer any more. */
+export function forget(number) {
+    const ask = asks.get(number);
+    if (ask !== undefined && !ask.isStorage) {
+        asks.delete(number);
+        outside--;
+    }
 }
 
 /* sync: after all writes so far; counts as an operation of storage, but does not close the gate. */
@@ -180,7 +189,8 @@ export function takeAnswer(number) {
     }
 }
 
-export function tell(type, args) {
+/* Lines of the log leave at once: the code after them may never end. */
+export function tell(type, args, isUrgent = false) {
     const from = writer.mark();
     try {
         writer.arrayHead(4);
@@ -188,7 +198,7 @@ export function tell(type, args) {
         writer.number(0);
         writer.string(type);
         encode(args);
-        host.send(writer.written(from));
+        writer.send(from, isUrgent);
     } finally {
         writer.reset(from);
     }
@@ -205,7 +215,7 @@ export function flushWrites() {
         writer.number(frames.WRITE);
         writer.number(0);
         unsent.take();
-        host.send(writer.written(from));
+        writer.send(from);
     } finally {
         writer.reset(from);
     }
@@ -234,7 +244,7 @@ function sendPlain(kind, info) {
         if (info !== undefined) {
             encode(info);
         }
-        host.send(writer.written(from));
+        writer.send(from);
     } finally {
         writer.reset(from);
     }
@@ -246,7 +256,7 @@ export function sendFailed(told) {
     writer.number(frames.FAILED);
     writer.number(0);
     writeDescribed(told);
-    host.send(writer.written(from));
+    writer.send(from);
     writer.reset(from);
 }
 
@@ -267,7 +277,7 @@ export function sendDone(event, value) {
         encode(value);
         writer.closeBin(opened);
         unsent.take();
-        host.send(writer.written(from));
+        writer.send(from);
     } catch (thrown) {
         writer.reset(from);
         sendDoneFailed(event, describe(thrown));
@@ -284,7 +294,7 @@ export function sendDonePlain(event, result) {
         doneHead(event, true);
         encode(result);
         unsent.take();
-        host.send(writer.written(from));
+        writer.send(from);
     } finally {
         writer.reset(from);
     }
@@ -297,6 +307,6 @@ export function sendDoneFailed(event, told) {
     doneHead(event, false);
     writeDescribed(told);
     takeWrites();
-    host.send(writer.written(from));
+    writer.send(from);
     writer.reset(from);
 }

@@ -46,7 +46,7 @@ export function log(level, text) {
     const line = text.length > LINE_CHARACTERS_MAX ? `${text.slice(0, LINE_CHARACTERS_MAX)}…` : text;
     lines++;
     characters += line.length;
-    channel.tell("log", [level, line]);
+    channel.tell("log", [level, line], true);
 }
 
 const counts = new Map();

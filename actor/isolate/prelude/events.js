@@ -2,7 +2,9 @@
 import * as channel from "./channel.js";
 import * as frames from "./frames.js";
 import * as reader from "./reader.js";
-import { apiError, describe, notImplemented } from "./errors.js";
+import * as fetchEvent from "./fetch_event.js";
+import * as socketEvent from "./socket_event.js";
+import { apiError, describe } from "./errors.js";
 import { consumeAlarm } from "./storage.js";
 import { getInstance, handlerOf, methodOf } from "./instance.js";
 import { read } from "./clone.js";
@@ -15,6 +17,7 @@ export function eventsUnderWay() {
 
 function failed(event, error) {
     underWay--;
+    fetchEvent.ended(event);
     channel.sendDoneFailed(event, describe(error));
 }
 
@@ -60,6 +63,16 @@ function execute(event) {
 function endQuietly(event) {
     underWay--;
     channel.sendDonePlain(event, null);
+}
+
+/* Until its body has ended a response may still fail. */
+function endFetch(event, response) {
+    try {
+        fetchEvent.respond(event, response);
+        underWay--;
+    } catch (error) {
+        failed(event, error);
+    }
 }
 
 function endAlarm(event) {
@@ -111,8 +124,18 @@ function dispatch(event, type) {
     case frames.EVENT_TIMER:
         timer(event);
         break;
-    default:
-        throw notImplemented(`events of type ${type}`);
+    case frames.EVENT_FETCH:
+        settle(event, fetchEvent.run(event), endFetch);
+        break;
+    case frames.EVENT_MESSAGE:
+        settle(event, socketEvent.message(), endQuietly);
+        break;
+    case frames.EVENT_CLOSE:
+        settle(event, socketEvent.close(), endQuietly);
+        break;
+    case frames.EVENT_ERROR:
+        settle(event, socketEvent.error(), endQuietly);
+        break;
     }
 }
 

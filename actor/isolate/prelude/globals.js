@@ -1,7 +1,22 @@
 /* The names that code of users finds. */
+import * as abort from "./web/abort.js";
+import * as base64 from "./web/base64.js";
+import * as blob from "./web/blob.js";
+import * as encoding from "./web/encoding.js";
+import * as event from "./web/event.js";
+import * as streams from "./web/streams.js";
 import * as timers from "./timers.js";
+import * as url from "./web/url.js";
 import { DOMException } from "./web/dom_exception.js";
+import { FormData } from "./web/form_data.js";
+import { Headers } from "./web/headers.js";
+import { Request } from "./web/request.js";
+import { Response } from "./web/response.js";
+import { WebSocket, WebSocketPair, WebSocketRequestResponsePair } from "./web/socket.js";
 import { console } from "./console.js";
+import { fetch } from "./web/fetch.js";
+import { navigator, performance, scheduler } from "./web/platform.js";
+import { structuredClone } from "./web/structured_clone.js";
 
 const settled = Promise.resolve();
 
@@ -13,10 +28,21 @@ function queueMicrotask(run) {
 }
 
 const names = {
-    console, queueMicrotask, DOMException,
-    setTimeout: timers.setTimeout, setInterval: timers.setInterval,
-    clearTimeout: timers.clearTimeout, clearInterval: timers.clearInterval,
+    DOMException, FormData, Headers, Request, Response, WebSocket, WebSocketPair,
+    WebSocketRequestResponsePair, console, fetch, navigator, performance, queueMicrotask, scheduler,
+    structuredClone,
+    AbortController: abort.AbortController, AbortSignal: abort.AbortSignal,
+    Blob: blob.Blob, File: blob.File,
+    CloseEvent: event.CloseEvent, CustomEvent: event.CustomEvent, ErrorEvent: event.ErrorEvent,
+    Event: event.Event, EventTarget: event.EventTarget, MessageEvent: event.MessageEvent,
+    TextDecoder: encoding.TextDecoder, TextEncoder: encoding.TextEncoder,
+    URL: url.URL, URLPattern: url.URLPattern, URLSearchParams: url.URLSearchParams,
+    atob: base64.atob, btoa: base64.btoa,
+    clearInterval: timers.clearInterval, clearTimeout: timers.clearTimeout,
+    setInterval: timers.setInterval, setTimeout: timers.setTimeout,
+    ...streams,
 };
+delete names.isDisturbed;
 
 export function installGlobals() {
     for (const [name, value] of Object.entries(names)) {

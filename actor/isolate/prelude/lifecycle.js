@@ -5,6 +5,7 @@ import { format } from "./inspect.js";
 import { host } from "./host.js";
 import { liveTimers } from "./timers.js";
 import { log } from "./console.js";
+import { outgoingOpen } from "./outgoing.js";
 
 let backgrounds = 0;
 let sockets = 0;
@@ -30,7 +31,7 @@ export function socketEnds() {
 
 /* Told while no event is under way: one that is keeps the actor awake by itself. */
 export function tellBusy() {
-    const busy = liveTimers() + backgrounds + sockets + channel.asksPending();
+    const busy = liveTimers() + backgrounds + sockets + channel.asksPending() + outgoingOpen();
     if ((busy > 0) !== (toldBusy > 0)) {
         toldBusy = busy;
         channel.tell("busy", busy);
@@ -39,7 +40,7 @@ export function tellBusy() {
 
 /* The actor starts anew, without what it had not sent yet. */
 export function abort(error) {
-    channel.tell("abort", describe(error));
+    channel.tell("abort", describe(error), true);
     host.exit(0);
 }
 

@@ -7,6 +7,10 @@ import * as overlay from "./overlay.js";
 import * as reader from "./reader.js";
 import * as timers from "./timers.js";
 import * as transactions from "./transaction.js";
+import { beginTime } from "./web/platform.js";
+import { cancelled } from "./fetch_event.js";
+import { chunkArrived } from "./incoming.js";
+import { creditArrived } from "./outgoing.js";
 import { deliver, eventsUnderWay } from "./events.js";
 import { format } from "./inspect.js";
 import { hasDropped, log, tickLog } from "./console.js";
@@ -30,14 +34,26 @@ function takeEvent(frame) {
     deliver(reader.uint());
 }
 
-function takeNews(frame) {
+function takeChunk(stream) {
+    const bytes = reader.bin() ?? new Uint8Array(0);
+    const broken = reader.isString() ? new TypeError(reader.string()) : null;
+    chunkArrived(stream, bytes, broken === null && reader.bool(), broken);
+}
+
+/* The reader is past the number. */
+function takeNews(kind, number) {
+    if (kind === frames.ANSWER) {
+        channel.takeAnswer(number);
+    } else {
+        takeChunk(number);
+    }
+}
+
+function takeWaitingNews(frame) {
     reader.open(frame);
     reader.arrayHead();
     const kind = reader.uint();
-    const number = reader.uint();
-    if (kind === frames.ANSWER) {
-        channel.takeAnswer(number);
-    }
+    takeNews(kind, reader.uint());
 }
 
 function handle(bytes) {
@@ -56,18 +72,25 @@ function handle(bytes) {
     case frames.ANSWER:
         if (channel.isStorageAnswer(number)) {
             channel.takeAnswer(number);
-        } else if (news.length > 0 || !gate.isOpen()) {
+            break;
+        }
+        /* falls through */
+    case frames.CHUNK:
+        if (news.length > 0 || !gate.isOpen()) {
             keep(news, bytes);
         } else {
-            channel.takeAnswer(number);
+            takeNews(kind, number);
         }
         break;
     case frames.START:
         start(read());
         break;
-    case frames.CHUNK:
     case frames.CANCEL:
+        cancelled(number);
+        break;
     case frames.CREDIT:
+        creditArrived(number, reader.uint());
+        break;
     case frames.CHANGED:
         break;
     }
@@ -110,7 +133,7 @@ function goOn(now) {
         return false;
     }
     if (news.length > 0) {
-        takeNews(news.shift());
+        takeWaitingNews(news.shift());
         return true;
     }
     timersFirst = !timersFirst;
@@ -156,6 +179,7 @@ function tick(now) {
 
 /* The first call in a child. */
 function forked() {
+    beginTime();
     channel.sendReady();
 }
 

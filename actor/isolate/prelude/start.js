@@ -9,6 +9,7 @@ import { Modules, placeOf, setModuleEnv } from "./modules.js";
 import { check } from "./check.js";
 import { decode } from "./clone.js";
 import { describe, notImplemented } from "./errors.js";
+import { restoreSockets } from "./sockets.js";
 import { rights } from "./storage.js";
 import { setEntry } from "./entry.js";
 import { setInstance } from "./instance.js";
@@ -47,6 +48,7 @@ async function startClass(start) {
     }
     rights.hasAlarm = typeof constructor.prototype?.alarm === "function";
     const id = new DurableObjectId(start.class, start.id, start.name ?? undefined);
+    restoreSockets(start.sockets ?? [], start.auto);
     setInstance(new constructor(new DurableObjectState(id), env));
 }
 

@@ -2,6 +2,7 @@
 import * as channel from "./channel.js";
 import * as gate from "./gate.js";
 import * as lifecycle from "./lifecycle.js";
+import * as sockets from "./sockets.js";
 import { DurableObjectStorage } from "./storage.js";
 import { clearDeadline, setDeadline } from "./timers.js";
 import { uncloneable } from "./clone.js";
@@ -29,6 +30,38 @@ export class DurableObjectState {
 
     waitUntil(promise) {
         lifecycle.waitUntil(promise);
+    }
+
+    acceptWebSocket(socket, tags) {
+        sockets.acceptWebSocket(socket, tags);
+    }
+
+    getWebSockets(tag) {
+        return sockets.getWebSockets(tag);
+    }
+
+    getTags(socket) {
+        return sockets.getTags(socket);
+    }
+
+    setWebSocketAutoResponse(pair) {
+        sockets.setAutoResponse(pair);
+    }
+
+    getWebSocketAutoResponse() {
+        return sockets.getAutoResponse();
+    }
+
+    getWebSocketAutoResponseTimestamp(socket) {
+        return sockets.getAutoResponseTimestamp(socket);
+    }
+
+    setHibernatableWebSocketEventTimeout(ms) {
+        sockets.setEventTimeout(ms);
+    }
+
+    getHibernatableWebSocketEventTimeout() {
+        return sockets.getEventTimeout();
     }
 
     /* Whoever throws in it, or takes too long, leaves the actor in a state that nobody knows: it

@@ -2,7 +2,7 @@
 import * as channel from "./channel.js";
 import * as reader from "./reader.js";
 import { encodeCopy, read, uncloneable } from "./clone.js";
-import { fetchActor } from "./actor_fetch.js";
+import { fetchActor } from "./web/fetch.js";
 
 export class DurableObjectStub {}
 

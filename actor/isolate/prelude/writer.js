@@ -25,9 +25,15 @@ export function reset(to) {
     }
 }
 
-/* What was written since `from`: borrowed, valid until the next write. */
-export function written(from) {
-    return bytes.subarray(from, at);
+/* Sends what was written since `from` as one frame; `isUrgent`: at once, not at the end of the turn. */
+export function send(from, isUrgent = false) {
+    if (from === 0) {
+        host.send(bytes, at, isUrgent);
+    } else {
+        const frame = bytes.subarray(from, at);
+        host.send(frame, frame.length, isUrgent);
+    }
+    reset(from);
 }
 
 export function writtenCopy(from) {

@@ -1,0 +1,2 @@
+/* The parser of multipart bodies. */
+export { parseMultipart } from "@remix-run/multipart-parser";

@@ -1,0 +1,2 @@
+/* For whatwg-url: encodings other than UTF-8, which no URL of code has. */
+export {};
