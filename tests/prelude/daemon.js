@@ -272,3 +272,17 @@ export async function classOf(body, options) {
 }
 
 export { ExtData };
+
+/* What one-shot code gives, which runs in a fresh isolate. */
+export async function js(body, { answers = {}, input } = {}) {
+    const daemon = new Daemon();
+    Object.assign(daemon.answers, answers);
+    await daemon.start({ mode: "execute", code: `async (input) => {${body}\n}`, grants: {}, ns: "a", class: "C", id: "0", name: null });
+    const id = daemon.event(8, input === undefined ? null : pack(input));
+    await daemon.settle();
+    const { value, error } = daemon.resultOf(id) ?? { error: { name: "Error", message: JSON.stringify(daemon.frames) } };
+    if (error !== undefined) {
+        throw Object.assign(new Error(`${error.name}: ${error.message}\n${error.stack}`), { name: error.name });
+    }
+    return value;
+}
