@@ -1,6 +1,7 @@
 /* Bundles the prelude to one script whose completion value is the runtime.
  * Usage: node build.js [FILE]   (build/prelude.js unless told) */
 import { build } from "esbuild";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -17,6 +18,18 @@ function script(file, result) {
     };
 }
 
+/* sucrase has a table of 9000 expressions, which the engine takes long and much memory to evaluate: its
+ * numbers are written down here. */
+const wordTree = {
+    name: "word tree",
+    setup({ onLoad }) {
+        onLoad({ filter: /sucrase\/.*\/readWordTree\.js$/ }, ({ path }) => {
+            const { READ_WORD_TREE } = createRequire(path)(path.replace("/esm/", "/"));
+            return { contents: `export const READ_WORD_TREE = new Int32Array([${READ_WORD_TREE.join()}]);` };
+        });
+    },
+};
+
 /* import source from "script:FILE": that file, bundled to a script, as text. */
 const scripts = {
     name: "scripts",
@@ -25,7 +38,7 @@ const scripts = {
             path: path.slice("script:".length), namespace: "script",
         }));
         onLoad({ filter: /.*/, namespace: "script" }, async ({ path }) => {
-            const bundle = await build({ ...script(path, "bundled"), minify: true, write: false });
+            const bundle = await build({ ...script(path, "bundled"), minify: true, write: false, plugins: [wordTree] });
             return { contents: bundle.outputFiles[0].text, loader: "text" };
         });
     },
