@@ -1,15 +1,15 @@
-/* A daemon for one isolate whose prelude runs in a context of node: without Web APIs, timers and
- * modules, as in the engine. It keeps what a store keeps, and remembers all frames. Its clock is its own: it jumps to
- * the next timer whenever nothing else can happen. */
-import { Decoder, Encoder, ExtData, ExtensionCodec } from "../../actor/isolate/prelude/node_modules/@msgpack/msgpack/dist.esm/index.mjs";
-import { createHash, randomFillSync } from "node:crypto";
+/* A daemon for one isolate whose prelude runs in a bare engine: a context of node, or with
+ * PRELUDE_ENGINE=jsc the shell of JavaScriptCore. It keeps what a store keeps, and remembers all frames.
+ * Its clock is its own: it jumps to the next timer whenever nothing else can happen. */
+import { Decoder, Encoder, ExtensionCodec } from "../../actor/isolate/prelude/node_modules/@msgpack/msgpack/dist.esm/index.mjs";
+import { JscEngine } from "./jsc_engine.js";
+import { NodeEngine } from "./node_engine.js";
 import { build } from "../../actor/isolate/prelude/node_modules/esbuild/lib/main.js";
+import { createHash } from "node:crypto";
 import { options } from "../../actor/isolate/prelude/build.js";
-import vm from "node:vm";
 
-const bundle = await build({ ...options("prelude.js"), write: false });
-const script = new vm.Script(bundle.outputFiles[0].text, { filename: "prelude.js" });
-
+const bundle = (await build({ ...options("prelude.js"), write: false })).outputFiles[0].text;
+const Engine = process.env.PRELUDE_ENGINE === "jsc" ? JscEngine : NodeEngine;
 
 export function pack(value) {
     return new Encoder().encode(value);
@@ -26,7 +26,7 @@ function byBytes(a, b) {
 }
 
 export class Daemon {
-    constructor({ store = {}, random } = {}) {
+    constructor({ store = {} } = {}) {
         this.store = new Map(Object.entries(store).map(([key, value]) => [key, pack(value)]));
         this.alarm = null;
         this.frames = []; /* from the isolate, decoded */
@@ -39,41 +39,23 @@ export class Daemon {
         this.lastEvent = 0;
         this.ended = false;
         this.done = new Map();
-        this.context = vm.createContext({}, { codeGeneration: { strings: true, wasm: true } });
-        this.Uint8Array = vm.runInContext("Uint8Array", this.context);
-        vm.runInContext("delete globalThis.console; delete globalThis.WebAssembly;", this.context);
-        this.context.__host = this.host(random);
-        this.runtime = script.runInContext(this.context);
-        this.runtime.forked();
+        this.engine = new Engine(bundle, this);
     }
 
-    inside(bytes) {
-        const copy = new this.Uint8Array(bytes.length);
-        copy.set(bytes);
-        return copy;
+    sent(bytes) {
+        this.take(unpack(bytes));
     }
 
-    host(random) {
-        return {
-            send: (frame, length) => this.take(unpack(frame.slice(0, length))),
-            receive: () => {
-                if (this.inbound.length === 0) {
-                    throw new Error("the isolate waits for ever");
-                }
-                return this.inside(this.inbound.shift());
-            },
-            now: () => this.now,
-            random: random ?? ((bytes) => randomFillSync(bytes)),
-            evaluate: (source, url) => vm.runInContext(source, this.context, { filename: url }),
-            encode: (text) => this.inside(new TextEncoder().encode(text)),
-            decode: (bytes, fatal, ignoreBOM) => new TextDecoder("utf-8", { fatal, ignoreBOM }).decode(bytes),
-            digest: (name, bytes) => this.inside(createHash(name.replace("-", "")).update(bytes).digest()),
-            memory: () => 0,
-            exit: () => {
-                this.ended = true; /* the real one does not return: nothing is heard after it */
-            },
-            onRejection: () => {},
-        };
+    nextFrame() {
+        if (this.inbound.length === 0) {
+            throw new Error("the isolate waits for ever");
+        }
+        return this.inbound.shift();
+    }
+
+    /* The real host does not return from it: nothing is heard after it. */
+    exited() {
+        this.ended = true;
     }
 
     /* What the isolate sent. */
@@ -179,13 +161,13 @@ export class Daemon {
             }
             try {
                 if (this.inbound.length > 0) {
-                    this.runtime.frame(this.inside(this.inbound.shift()));
+                    this.engine.frame(this.inbound.shift());
                     await new Promise(setImmediate);
                 }
                 if (this.ended) {
                     return;
                 }
-                const wait = this.runtime.tick(this.now);
+                const wait = this.engine.tick(this.now);
                 await new Promise(setImmediate);
                 if (wait === 0 || this.inbound.length > 0) {
                     continue;
@@ -256,12 +238,12 @@ export class Daemon {
         return document === undefined ? undefined : unpack(document);
     }
 
-    sent(name, type) {
+    framesOf(name, type) {
         return this.frames.filter((frame) => frame[0] === name && (type === undefined || frame[2] === type));
     }
 
     logs() {
-        return this.sent("TELL", "log").map((frame) => frame[3]);
+        return this.framesOf("TELL", "log").map((frame) => frame[3]);
     }
 }
 
@@ -270,8 +252,6 @@ export async function classOf(body, options) {
         `const { DurableObject } = require("cloudflare:workers");\nexports.Actor = class Actor extends DurableObject {${body}\n};`,
         options);
 }
-
-export { ExtData };
 
 /* What one-shot code gives, which runs in a fresh isolate. */
 export async function js(body, { answers = {}, input } = {}) {

@@ -48,9 +48,9 @@ test("writes leave with the result, as one batch", async () => {
         await api.storage.get("c");
         return [...await api.storage.list()];
     }`, { grants: { storage: "write" }, store: { b: 1 } });
-    assert.equal(daemon.sent("WRITE").length, 0);
-    assert.ok(daemon.sent("ASK").every((frame) => frame[4] === null));
-    assert.deepEqual(daemon.sent("DONE")[0][4].map(([what, key]) => `${what} ${key}`), ["put a", "delete b"]);
+    assert.equal(daemon.framesOf("WRITE").length, 0);
+    assert.ok(daemon.framesOf("ASK").every((frame) => frame[4] === null));
+    assert.deepEqual(daemon.framesOf("DONE")[0][4].map(([what, key]) => `${what} ${key}`), ["put a", "delete b"]);
 });
 
 test("what a run wrote before it threw is dropped", async () => {

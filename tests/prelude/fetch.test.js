@@ -12,7 +12,7 @@ async function request(daemon, { method = "GET", url = "http://do/path", headers
     return { id, done: daemon.done.get(id) };
 }
 
-const chunks = (daemon) => daemon.sent("CHUNK");
+const chunks = (daemon) => daemon.framesOf("CHUNK");
 
 test("a request comes in as it was, and the response leaves whole", async () => {
     const daemon = await classOf(`async fetch(request) {
@@ -100,7 +100,7 @@ test("a client that goes away aborts the request's signal and cancels the stream
     daemon.deliver([5, second.id]);
     await daemon.settle();
     assert.deepEqual(await daemon.value("all"), ["AbortError", "AbortError", "cancelled"]);
-    assert.equal(daemon.sent("TELL", "busy").at(-1)?.[3] ?? 0, 0);
+    assert.equal(daemon.framesOf("TELL", "busy").at(-1)?.[3] ?? 0, 0);
 });
 
 test("a body of more than 16 MiB leaves in chunks", async () => {
@@ -121,7 +121,7 @@ test("fetch carries method, address, headers and body, after the writes before i
     daemon.answers.fetch = () => [404, "Not Found", [["x", "y"]], "https://api.example/z", true, 7];
     const id = daemon.callLater("go");
     await daemon.settle();
-    const [ask] = daemon.sent("ASK", "fetch");
+    const [ask] = daemon.framesOf("ASK", "fetch");
     assert.deepEqual(ask[3].slice(0, 3), ["PUT", "https://api.example/x#f", [["a", "b"], ["content-type", "text/plain;charset=UTF-8"]]]);
     assert.deepEqual([text(ask[3][3]), ask[3][4], ask[4].length], ["{\"a\":1}", "manual", 1]);
     daemon.deliver([4, 7, bytes("he"), false]);
@@ -139,7 +139,7 @@ test("reading a long body gives credit for what was read", async () => {
         daemon.deliver([4, 3, new Uint8Array(40 * 1024), false]);
     }
     await daemon.settle();
-    assert.equal(daemon.sent("CREDIT").reduce((sum, [, , credit]) => sum + credit, 0), 2 * 80 * 1024);
+    assert.equal(daemon.framesOf("CREDIT").reduce((sum, [, , credit]) => sum + credit, 0), 2 * 80 * 1024);
     daemon.deliver([4, 3, new Uint8Array(0), true]);
     await daemon.settle();
     assert.equal(daemon.resultOf(id).value, 160 * 1024);
@@ -178,14 +178,14 @@ test("an aborted fetch rejects with the signal's reason, and the daemon is told"
     const daemon = await classOf("async go() { try { await fetch('http://x', { signal: AbortSignal.timeout(10) }); } catch (e) { return e.name; } }");
     daemon.holds.add("fetch");
     assert.equal(await daemon.value("go"), "TimeoutError");
-    assert.deepEqual(daemon.sent("TELL", "cancel").map((frame) => frame[3]), [[daemon.sent("ASK", "fetch")[0][1], null]]);
-    assert.equal((await classOf("async go() { try { await fetch('http://x', { signal: AbortSignal.abort(5) }); } catch (e) { return e; } }")).sent("ASK").length, 0);
+    assert.deepEqual(daemon.framesOf("TELL", "cancel").map((frame) => frame[3]), [[daemon.framesOf("ASK", "fetch")[0][1], null]]);
+    assert.equal((await classOf("async go() { try { await fetch('http://x', { signal: AbortSignal.abort(5) }); } catch (e) { return e; } }")).framesOf("ASK").length, 0);
 });
 
 test("only http and https are fetched", async () => {
     const daemon = await classOf("async go() { try { await fetch('ftp://x'); } catch (e) { return e.name; } }");
     assert.equal(await daemon.value("go"), "TypeError");
-    assert.equal(daemon.sent("ASK").length, 0);
+    assert.equal(daemon.framesOf("ASK").length, 0);
 });
 
 test("fetch of a stub reaches the other actor", async () => {

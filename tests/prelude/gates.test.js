@@ -108,7 +108,7 @@ test("a throw in blockConcurrencyWhile resets the actor", async () => {
     const daemon = await classOf("go() { this.ctx.storage.put('k', 1); return this.ctx.blockConcurrencyWhile(async () => { throw new RangeError('bad start'); }); }");
     daemon.callLater("go");
     await daemon.settle();
-    const [abort] = daemon.sent("TELL", "abort");
+    const [abort] = daemon.framesOf("TELL", "abort");
     assert.equal(abort[3].name, "RangeError");
     assert.equal(abort[3].message, "bad start");
     assert.equal(daemon.ended, true);
@@ -122,14 +122,14 @@ test("blockConcurrencyWhile that takes 30 s resets the actor, also where a read 
     await daemon.settle({ until: 30000 });
     assert.equal(daemon.ended, false);
     await daemon.settle();
-    assert.match(daemon.sent("TELL", "abort")[0][3].message, /waited for too long/);
+    assert.match(daemon.framesOf("TELL", "abort")[0][3].message, /waited for too long/);
 });
 
 test("abort resets the actor with its reason, and the caller goes no further", async () => {
     const daemon = await classOf("go() { this.ctx.storage.put('k', 1); this.ctx.abort('enough'); this.ctx.storage.put('j', 1); }");
     daemon.callLater("go");
     await daemon.settle();
-    assert.equal(daemon.sent("TELL", "abort")[0][3].message, "enough");
+    assert.equal(daemon.framesOf("TELL", "abort")[0][3].message, "enough");
     assert.equal(daemon.store.size, 0);
 });
 
@@ -163,7 +163,7 @@ test("what a transaction wrote does not leave while it is open", async () => {
     const result = await daemon.call("go");
     assert.equal(result.error, undefined);
     assert.deepEqual([...daemon.store.keys()], ["before", "a", "b"]);
-    assert.equal(daemon.sent("DONE")[0][4].length, 2);
+    assert.equal(daemon.framesOf("DONE")[0][4].length, 2);
 });
 
 test("transactions that are started at once run one after the other", async () => {

@@ -29,7 +29,7 @@ test("a hibernatable socket is accepted before the response, and hears nothing b
     await daemon.settle();
     assert.deepEqual(daemon.done.get(id)[1], [101, [], null, null, true]);
     assert.deepEqual(told(daemon), [["accept", [5, ["a", "b"], true]], "done", ["attach", [5, pack({ n: 1 })]], ["send", [5, "welcome"]]]);
-    assert.equal(daemon.sent("TELL", "busy").length, 0);
+    assert.equal(daemon.framesOf("TELL", "busy").length, 0);
 });
 
 test("messages reach the class's handler, and answers the client", async () => {
@@ -42,7 +42,7 @@ test("messages reach the class's handler, and answers the client", async () => {
     await daemon.settle();
     assert.deepEqual(daemon.done.get(first), [true, null, null]);
     assert.deepEqual(await daemon.value("all"), [["hi", ["a"], { n: 1 }], [[1, 2], ["a"], { n: 1 }]]);
-    assert.deepEqual(daemon.sent("TELL", "send").map((frame) => frame[3]), [[5, "hi"], [5, new Uint8Array([1, 2])]]);
+    assert.deepEqual(daemon.framesOf("TELL", "send").map((frame) => frame[3]), [[5, "hi"], [5, new Uint8Array([1, 2])]]);
 });
 
 test("writes before a message leave before it", async () => {
@@ -78,13 +78,13 @@ test("sockets are there again after hibernation, with tags and attachments", asy
     daemon.event(5, 9, "hello");
     await daemon.settle();
     assert.deepEqual(await daemon.value("all"), [["hello", ["t"], [1, "x"]]]);
-    assert.deepEqual(daemon.sent("TELL", "send")[0][3], [9, "hello"]);
+    assert.deepEqual(daemon.framesOf("TELL", "send")[0][3], [9, "hello"]);
 });
 
 test("close is told with its code and reason, and nothing can be sent after it", async () => {
     const daemon = await classOf(ROOM + " end(code, reason) { const [ws] = this.ctx.getWebSockets(); ws.close(code, reason); try { ws.send('x'); } catch (e) { return [e.name, ws.readyState]; } }", { sockets: [[1, [], null]] });
     assert.deepEqual(await daemon.value("end", 4000, "done"), ["TypeError", 2]);
-    assert.deepEqual(daemon.sent("TELL", "close")[0][3], [1, 4000, "done"]);
+    assert.deepEqual(daemon.framesOf("TELL", "close")[0][3], [1, 4000, "done"]);
     for (const [code, reason] of [[999, "x"], [1005, "x"], [5000, "x"], ["a", "x"], [1000, "é".repeat(62)]]) {
         assert.equal((await daemon.call("end", code, reason)).error.name, "TypeError", String(code));
     }
@@ -100,14 +100,14 @@ test("a standard socket keeps the actor awake while it is open", async () => {
         }`);
     upgrade(daemon, 3);
     await daemon.settle();
-    assert.deepEqual(daemon.sent("TELL", "accept")[0][3], [3, [], false]);
-    assert.equal(daemon.sent("TELL", "busy").at(-1)[3], 1);
+    assert.deepEqual(daemon.framesOf("TELL", "accept")[0][3], [3, [], false]);
+    assert.equal(daemon.framesOf("TELL", "busy").at(-1)[3], 1);
     daemon.event(5, 3, "a");
     daemon.event(6, 3, 1000, "", true);
     await daemon.settle();
     assert.deepEqual(await daemon.value("all"), ["a", [1000, "", true]]);
-    assert.deepEqual(daemon.sent("TELL", "send")[0][3], [3, "re:a"]);
-    assert.equal(daemon.sent("TELL", "busy").at(-1)[3], 0);
+    assert.deepEqual(daemon.framesOf("TELL", "send")[0][3], [3, "re:a"]);
+    assert.equal(daemon.framesOf("TELL", "busy").at(-1)[3], 0);
 });
 
 test("messages that come before accept wait for it", async () => {
@@ -116,11 +116,11 @@ test("messages that come before accept wait for it", async () => {
         accept() { this.server.addEventListener("message", (e) => this.log.push(e.data)); this.server.accept(); }`);
     upgrade(daemon, 3);
     await daemon.settle();
-    assert.equal(daemon.sent("TELL", "accept").length, 0);
+    assert.equal(daemon.framesOf("TELL", "accept").length, 0);
     daemon.event(5, 3, "early");
     await daemon.settle();
     await daemon.call("accept");
-    assert.equal(daemon.sent("TELL", "accept").length, 1);
+    assert.equal(daemon.framesOf("TELL", "accept").length, 1);
     assert.deepEqual(await daemon.value("all"), ["early"]);
 });
 
@@ -165,7 +165,7 @@ test("the automatic response is told, and its time is asked for", async () => {
     await daemon.value("set", "ping", "pong");
     assert.equal((await daemon.value("at")).getTime(), 1234);
     await daemon.value("set");
-    assert.deepEqual(daemon.sent("TELL", "auto").map((frame) => frame[3]), [["ping", "pong"], null]);
+    assert.deepEqual(daemon.framesOf("TELL", "auto").map((frame) => frame[3]), [["ping", "pong"], null]);
 });
 
 test("a handler that takes longer than the time that was set fails its event", async () => {
@@ -189,5 +189,5 @@ test("the entry module hands an upgrade on to an actor", async () => {
     const id = upgrade(daemon, 8);
     await daemon.settle();
     assert.deepEqual(daemon.done.get(id)[1], [101, [], null, null, true]);
-    assert.equal(daemon.sent("TELL", "accept").length, 0);
+    assert.equal(daemon.framesOf("TELL", "accept").length, 0);
 });

@@ -13,15 +13,15 @@ test("a put leaves with the result of its call, as one frame", async () => {
     const daemon = await classOf(STORAGE);
     await daemon.value("put", "k", 1);
     assert.equal(daemon.stored("k"), 1);
-    assert.equal(daemon.sent("DONE").length, 1);
-    assert.equal(daemon.sent("WRITE").length, 0);
-    assert.equal(daemon.sent("ASK").length, 0);
+    assert.equal(daemon.framesOf("DONE").length, 1);
+    assert.equal(daemon.framesOf("WRITE").length, 0);
+    assert.equal(daemon.framesOf("ASK").length, 0);
 });
 
 test("a get of what was just put asks nobody", async () => {
     const daemon = await classOf("async both() { await this.ctx.storage.put('k', [1]); return this.ctx.storage.get('k'); }");
     assert.deepEqual(await daemon.value("both"), [1]);
-    assert.equal(daemon.sent("ASK").length, 0);
+    assert.equal(daemon.framesOf("ASK").length, 0);
 });
 
 test("a get of what is stored asks once, also for many keys", async () => {
@@ -30,7 +30,7 @@ test("a get of what is stored asks once, also for many keys", async () => {
         return [await Promise.all(["a", "b", "c"].map((k) => s.get(k))), [...await s.get(["c", "x", "a"])]];
     }`, { store: { a: 1, b: 2, c: 3 } });
     assert.deepEqual(await daemon.value("many"), [[1, 2, 3], [["a", 1], ["c", 3]]]);
-    assert.deepEqual(daemon.sent("ASK").map((frame) => frame[3]), [["a", "b", "c"], ["a", "c", "x"]]);
+    assert.deepEqual(daemon.framesOf("ASK").map((frame) => frame[3]), [["a", "b", "c"], ["a", "c", "x"]]);
 });
 
 test("a get sees the store as it was when it was asked for, also where a put follows at once", async () => {
@@ -81,24 +81,24 @@ test("writes leave before the actor waits for something else", async () => {
     const daemon = await classOf("async slow() { this.ctx.storage.put('k', 1); await new Promise((r) => setTimeout(r, 50)); this.ctx.storage.put('j', 2); }");
     daemon.callLater("slow");
     await daemon.settle({ timers: false });
-    assert.deepEqual(daemon.sent("WRITE").map((frame) => frame[2].length), [1]);
+    assert.deepEqual(daemon.framesOf("WRITE").map((frame) => frame[2].length), [1]);
     assert.equal(daemon.stored("k"), 1);
     await daemon.settle();
     assert.equal(daemon.stored("j"), 2);
-    assert.equal(daemon.sent("DONE").length, 1);
+    assert.equal(daemon.framesOf("DONE").length, 1);
 });
 
 test("writes do not leave while a read is about to be answered", async () => {
     const daemon = await classOf("async both() { this.ctx.storage.put('a', 1); await this.ctx.storage.get('x'); this.ctx.storage.put('b', 2); }");
     await daemon.value("both");
-    assert.equal(daemon.sent("WRITE").length, 0);
-    assert.equal(daemon.sent("DONE")[0][4].length, 2);
+    assert.equal(daemon.framesOf("WRITE").length, 0);
+    assert.equal(daemon.framesOf("DONE")[0][4].length, 2);
 });
 
 test("sync takes the writes with it", async () => {
     const daemon = await classOf("async now() { this.ctx.storage.put('a', 1); await this.ctx.storage.sync(); }");
     await daemon.value("now");
-    const ask = daemon.sent("ASK", "sync")[0];
+    const ask = daemon.framesOf("ASK", "sync")[0];
     assert.equal(ask[4].length, 1);
 });
 
@@ -272,8 +272,8 @@ test("a class that writes more than 16 MiB without waiting is slowed down, not r
     const daemon = await classOf("async flood() { for (let i = 0; i < 20; i++) await this.ctx.storage.put('k' + i, new Uint8Array(1024 * 1024)); }");
     await daemon.value("flood");
     assert.equal(daemon.store.size, 20);
-    assert.equal(daemon.sent("ASK", "sync").length >= 1, true);
-    for (const frame of daemon.sent("WRITE")) {
+    assert.equal(daemon.framesOf("ASK", "sync").length >= 1, true);
+    for (const frame of daemon.framesOf("WRITE")) {
         assert.ok(frame[2].length <= 16);
     }
 });

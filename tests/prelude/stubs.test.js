@@ -19,7 +19,7 @@ test("writes before a call go with it", async () => {
     const daemon = await peer("async go() { this.ctx.storage.put('k', 1); await this.env.OTHER.getByName('x').hi(); }");
     daemon.answers.call = () => null;
     await daemon.value("go");
-    assert.equal(daemon.sent("ASK", "call")[0][4].length, 1);
+    assert.equal(daemon.framesOf("ASK", "call")[0][4].length, 1);
 });
 
 test("an id of a name shows its digits, equals another of that name, and is asked for once", async () => {
@@ -31,7 +31,7 @@ test("an id of a name shows its digits, equals another of that name, and is aske
         return args[2] ? args[1] : this.on_identity(args);
     };
     assert.deepEqual(await daemon.value("go"), ["x", true, true, true, false, false, true, 64]);
-    assert.deepEqual(daemon.sent("ASK", "identity").map((frame) => frame[3].slice(1)), [["x"], [daemon.sent("ASK", "identity")[1][3][1], true], [null]]);
+    assert.deepEqual(daemon.framesOf("ASK", "identity").map((frame) => frame[3].slice(1)), [["x"], [daemon.framesOf("ASK", "identity")[1][3][1], true], [null]]);
 });
 
 test("an id of another class, digits of another class, and what is no id are refused", async () => {
@@ -52,7 +52,7 @@ test("a stub by id calls by its digits", async () => {
     const daemon = await peer("async go() { const ns = this.env.OTHER; const stub = ns.get(ns.newUniqueId()); await stub.hi(); return [String(stub.id), stub.name === undefined]; }");
     daemon.answers.call = ([, hex, name]) => pack([hex, name]);
     const [hex] = await daemon.value("go");
-    assert.equal(daemon.sent("ASK", "call")[0][3][1], hex);
+    assert.equal(daemon.framesOf("ASK", "call")[0][3][1], hex);
 });
 
 test("a stub is no promise, has its id and name, and cannot be cloned", async () => {
@@ -91,7 +91,7 @@ test("where the other actor is away the error is retryable, where it has too muc
 test("arguments that cannot be cloned reject the call, and nothing is asked", async () => {
     const daemon = await peer("async go() { try { await this.env.OTHER.getByName('x').hi(() => 1); } catch (e) { return e.name; } }");
     assert.equal(await daemon.value("go"), "DataCloneError");
-    assert.equal(daemon.sent("ASK").length, 0);
+    assert.equal(daemon.framesOf("ASK").length, 0);
 });
 
 test("jurisdictions are not implemented, and say so", async () => {

@@ -49,26 +49,26 @@ test("an actor has 100 000 timers at most; those that were cleared do not count"
     assert.equal(await daemon.value("clear"), true);
     assert.equal(daemon.callLater("flood") > 0, true);
     await daemon.settle({ timers: false });
-    assert.match(daemon.sent("DONE").at(-1)[3].message, /100000 timers/);
+    assert.match(daemon.framesOf("DONE").at(-1)[3].message, /100000 timers/);
 });
 
 test("the daemon hears that an actor is busy while timers or waitUntil are left, and when no more", async () => {
     const daemon = await classOf("go() { setTimeout(() => {}, 10); } wait() { this.ctx.waitUntil(new Promise((r) => { this.end = r; })); } over() { this.end(); }");
     daemon.callLater("go");
     await daemon.settle({ timers: false });
-    assert.equal(daemon.sent("TELL", "busy").at(-1)[3] > 0, true);
+    assert.equal(daemon.framesOf("TELL", "busy").at(-1)[3] > 0, true);
     await daemon.settle();
-    assert.equal(daemon.sent("TELL", "busy").at(-1)[3], 0);
+    assert.equal(daemon.framesOf("TELL", "busy").at(-1)[3], 0);
     await daemon.call("wait");
-    assert.equal(daemon.sent("TELL", "busy").at(-1)[3], 1);
+    assert.equal(daemon.framesOf("TELL", "busy").at(-1)[3], 1);
     await daemon.call("over");
-    assert.equal(daemon.sent("TELL", "busy").at(-1)[3], 0);
+    assert.equal(daemon.framesOf("TELL", "busy").at(-1)[3], 0);
 });
 
 test("a call that reads storage does not say that it is busy", async () => {
     const daemon = await classOf("get() { return this.ctx.storage.get('k'); }");
     await daemon.call("get");
-    assert.equal(daemon.sent("TELL", "busy").length, 0);
+    assert.equal(daemon.framesOf("TELL", "busy").length, 0);
 });
 
 test("console shows values as people read them", async () => {

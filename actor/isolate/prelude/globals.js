@@ -7,12 +7,15 @@ import * as event from "./web/event.js";
 import * as streams from "./web/streams.js";
 import * as timers from "./timers.js";
 import * as url from "./web/url.js";
+import { Crypto, crypto } from "./web/crypto/crypto.js";
+import { CryptoKey } from "./web/crypto/key.js";
 import { DOMException } from "./web/dom_exception.js";
 import { FormData } from "./web/form_data.js";
 import { Headers } from "./web/headers.js";
 import { Request } from "./web/request.js";
 import { Response } from "./web/response.js";
 import { WebSocket, WebSocketPair, WebSocketRequestResponsePair } from "./web/socket.js";
+import { SubtleCrypto } from "./web/crypto/subtle.js";
 import { console } from "./console.js";
 import { fetch } from "./web/fetch.js";
 import { navigator, performance, scheduler } from "./web/platform.js";
@@ -28,8 +31,8 @@ function queueMicrotask(run) {
 }
 
 const names = {
-    DOMException, FormData, Headers, Request, Response, WebSocket, WebSocketPair,
-    WebSocketRequestResponsePair, console, fetch, navigator, performance, queueMicrotask, scheduler,
+    Crypto, CryptoKey, DOMException, FormData, Headers, Request, Response, WebSocket, WebSocketPair,
+    WebSocketRequestResponsePair, SubtleCrypto, console, crypto, fetch, navigator, performance, queueMicrotask, scheduler,
     structuredClone,
     AbortController: abort.AbortController, AbortSignal: abort.AbortSignal,
     Blob: blob.Blob, File: blob.File,
