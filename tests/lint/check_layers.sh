@@ -28,7 +28,7 @@ library ^zstd\.h$                    ^storage/blob[^/]*$|^tests/
 library ^uv\.h$                      ^(storage|rpc|actor)/[^/]*_uv\.[ch]$|^node/|^tests/
 library ^nghttp2/                    ^rpc/http2[^/]*$|^sdk-c/[^/]*$|^tests/
 library ^http_parser\.h$             ^rpc/(http1|url)[^/]*$|^sdk-c/[^/]*$|^tests/
-library ^wslay/                      ^rpc/websocket[^/]*$|^tests/
+library ^wslay/                      ^rpc/websocket_frame\.c$
 library ^openssl/                    ^rpc/tls[^/]*$|^actor/isolate/host_crypto[^/]*$|^tests/
 library ^msgpack(\.h|/)              ^rpc/(msgpack|value)[^/]*$|^tests/
 library ^yajl/                       ^rpc/(json[^/]*|problem)\.[ch]$|^tests/
