@@ -109,15 +109,17 @@ bool http2_go_on(struct http_conn *c)
 {
     struct buf *held = &c->h2.held;
     bool goes_on = http2_let_arrive(c);
-    if (held->len == 0 || c->is_resting || c->is_deaf) {
+    bool was_paused = c->h2.is_paused;
+    if ((held->len == 0 && !was_paused) || c->is_resting || c->is_deaf) {
         return goes_on;
     }
+    c->h2.is_paused = false;
     size_t n = take(c, buf_slice(held));
     buf_consume(held, n);
     if (held->len == 0) {
         buf_done(held);
     }
-    return goes_on || n > 0;
+    return goes_on || was_paused || n > 0;
 }
 
 void http2_drain(struct http_conn *c)

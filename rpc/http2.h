@@ -44,8 +44,9 @@ struct http2 {
     bool block_is_open;      /* its last frame has not come */
     uint64_t block_since_ms; /* for the first block: since the preface */
     uint64_t checked_ms;
-    uint64_t drain_ms;  /* when the last GOAWAY of a drain is due; 0: no drain, or it is said */
-    struct buf held;    /* input that waits for its turn */
+    uint64_t drain_ms; /* when the last GOAWAY of a drain is due; 0: no drain, or it is said */
+    struct buf held;   /* input that waits for its turn */
+    bool is_paused;    /* the library goes on with that, or with nothing, when it is called again */
     size_t whole_count; /* requests that do */
     bool is_starving;   /* some stream's window is held shut */
     bool is_dying;      /* with this code: */

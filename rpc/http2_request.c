@@ -78,7 +78,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
     }
     keep_field(x, slice_of(name, name_len), slice_of(value, value_len));
-    return c->is_resting ? NGHTTP2_ERR_PAUSE : 0; /* the rest of the input is held */
+    h->is_paused = c->is_resting; /* the rest of the input is held */
+    return c->is_resting ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame,

@@ -381,6 +381,40 @@ static void requests_of_http_2_wait_for_their_turn_likewise(void **state)
     expect_alive();
 }
 
+/* The library stops within the block, field by field, and has each time had all that there is. */
+static void a_request_whose_bytes_come_one_by_one_has_its_turn_too(void **state)
+{
+    (void)state;
+    struct buf block = {0};
+    put_field(&block, ":method", "GET");
+    put_field(&block, ":scheme", "http");
+    put_field(&block, ":authority", "a");
+    put_field(&block, ":path", "/");
+    struct buf frames = {0};
+    for (uint8_t id = 1; id <= 3; id += 2) {
+        uint8_t head[9] = {0,
+                           0,
+                           (uint8_t)block.len,
+                           NGHTTP2_HEADERS,
+                           NGHTTP2_FLAG_END_STREAM | NGHTTP2_FLAG_END_HEADERS,
+                           0,
+                           0,
+                           0,
+                           id};
+        buf_append(&frames, head, sizeof head);
+        buf_append_slice(&frames, buf_slice(&block));
+    }
+    world.rests = true;
+    for (size_t i = 0; i < frames.len; i++) {
+        http_callee_recv(&world, slice_of(frames.data + i, 1));
+    }
+    assert_int_equal(world.request_count, 1);
+    take_turn(&world);
+    assert_int_equal(world.request_count, 2);
+    buf_done(&block);
+    buf_done(&frames);
+}
+
 static void what_is_held_is_answered_though_the_peer_has_closed_its_side(void **state)
 {
     (void)state;
@@ -413,5 +447,6 @@ TEST_MAIN(T(what_is_held_is_counted_until_it_is_gone),
           T(the_end_of_what_others_hold_is_an_answer),
           T(in_a_full_address_who_does_not_read_is_cut_soon),
           T(a_connection_that_rests_begins_no_request_until_its_turn_comes),
+          T(a_request_whose_bytes_come_one_by_one_has_its_turn_too),
           T(requests_of_http_2_wait_for_their_turn_likewise),
           T(what_is_held_is_answered_though_the_peer_has_closed_its_side))
