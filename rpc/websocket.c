@@ -433,7 +433,7 @@ static bool read_frames(struct websocket *ws, struct websocket_event *ret, uint6
 {
     bool has_event = false;
     bool has_more = frames_have_input(&ws->frames);
-    if (has_more) {
+    if (frames_input_bytes(&ws->frames) > 0) { /* half a head that was there before is no news */
         ws->heard_ms = now_ms;
         ws->is_pinged = false;
     }

@@ -154,7 +154,7 @@ void frames_put(struct websocket_frames *f, enum frame_opcode opcode, struct sli
 
 struct slice frames_output(const struct websocket_frames *f)
 {
-    return slice_of(f->out.data + f->out_at, f->out.len - f->out_at);
+    return f->out.len == 0 ? (struct slice){0} : slice_skip(buf_slice(&f->out), f->out_at);
 }
 
 void frames_sent(struct websocket_frames *f, size_t n)

@@ -672,6 +672,18 @@ static void a_peer_that_says_nothing_is_given_up(void **state)
     assert_true(websocket_is_over(ws));
 }
 
+static void half_a_head_is_one_sign_of_life_and_no_more(void **state)
+{
+    (void)state;
+    websocket_recv(ws, SLICE("\x81\xfe"));
+    expect_nothing();
+    tick_after(limits.ping_ms);
+    expect_nothing();
+    tick_after(limits.pong_ms);
+    assert_true(next());
+    assert_int_equal(event.code, WEBSOCKET_ABNORMAL);
+}
+
 static void a_message_is_a_sign_of_life_too(void **state)
 {
     (void)state;
@@ -725,4 +737,5 @@ TEST_MAIN(T(a_text_message_arrives), T(an_empty_message_is_one),
           T(a_peer_that_ends_without_a_close_is_1006_behind_what_it_sent),
           T(a_peer_may_end_right_after_its_close), T(nothing_is_heard_behind_a_close),
           T(a_silent_peer_is_asked_whether_it_is_there), T(a_peer_that_says_nothing_is_given_up),
-          T(a_message_is_a_sign_of_life_too), T(a_peer_that_we_do_not_listen_to_is_not_silent))
+          T(half_a_head_is_one_sign_of_life_and_no_more), T(a_message_is_a_sign_of_life_too),
+          T(a_peer_that_we_do_not_listen_to_is_not_silent))
