@@ -339,7 +339,17 @@ static void on_output(void *ctx)
     }
 }
 
-static const struct http_hooks conn_hooks = {on_request, on_cancel, on_writable, on_output};
+static void on_data(void *ctx, struct http_exchange *x, struct slice in, bool is_end)
+{
+    struct conn_set *set = ((struct conn_uv *)ctx)->set;
+    set->hooks->on_data(set->ctx, x, in, is_end);
+}
+
+static const struct http_hooks conn_hooks = {.on_request = on_request,
+                                             .on_cancel = on_cancel,
+                                             .on_writable = on_writable,
+                                             .on_output = on_output,
+                                             .on_data = on_data};
 
 /* Connection */
 

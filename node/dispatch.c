@@ -34,6 +34,14 @@ void dispatch_writable(void *ctx, struct http_exchange *x)
     }
 }
 
+void dispatch_data(void *ctx, struct http_exchange *x, struct slice in, bool is_end)
+{
+    (void)ctx;
+    struct callee *callee = http_exchange_user(x);
+    PRE(callee != NULL && callee->data != NULL); /* whoever accepted the socket */
+    callee->data(callee, in, is_end);
+}
+
 static void watch(struct worker *w, struct http_exchange *x, struct request *r, uint32_t timeout_ms)
 {
     uint32_t shard = identity_shard(&r->identity, w->node->data.shard_count);

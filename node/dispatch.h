@@ -8,5 +8,6 @@
 void dispatch_request(void *ctx, struct http_exchange *x);
 void dispatch_cancel(void *ctx, struct http_exchange *x);
 void dispatch_writable(void *ctx, struct http_exchange *x);
+void dispatch_data(void *ctx, struct http_exchange *x, struct slice in, bool is_end);
 
 #endif

@@ -29,6 +29,7 @@ static const struct http_hooks http_hooks = {
     .on_request = dispatch_request,
     .on_cancel = dispatch_cancel,
     .on_writable = dispatch_writable,
+    .on_data = dispatch_data,
 };
 
 static void log_start(const struct worker *w)

@@ -5,9 +5,10 @@
  * A connection (struct http_conn) is fed what its socket read and asked what to write; an exchange
  * is one request and its answer. Nothing in here does I/O or reads a clock.
  *
- *     RECEIVING --on_request--> WAITING --http_respond---------------------> ANSWERED --> gone
- *                                  |                                            ^
- *                                  +-http_stream_begin-> STREAMING -http_stream_end-+
+ *     RECEIVING --on_request--> WAITING --http_respond-------------------------> ANSWERED --> gone
+ *                                  |                                                ^
+ *                                  +-http_stream_begin--> STREAMING -http_stream_end-+
+ *                                  +-http_socket_accept--> SOCKET ---http_stream_end-+
  *
  * Who may touch an exchange
  *   - on_request hands it to the callee, headers and whole body in. The callee answers at once or
@@ -15,7 +16,7 @@
  *     longer the callee's.
  *   - on_cancel takes it back: the client reset it or went away. The exchange, and every slice of
  *     its request, is gone when on_cancel returns. Answering inside on_cancel is a mistake.
- *   - Request slices and headers live until one of the two.
+ *   - Request slices and headers live until one of the two, or until an answer begins.
  *
  * Hooks are called from http_conn_recv, _output, _tick and _cut; none of them may call these, or
  * http_conn_free, for the same connection. Answering any exchange inside a hook is fine, and
@@ -90,6 +91,7 @@ struct http_request {
     size_t header_count;
     struct bytes *body; /* NULL when there is none; take a reference to keep it */
     bool is_secure;     /* it came under TLS */
+    bool wants_socket;  /* it asks for a WebSocket: a GET, also where the version says CONNECT */
 };
 
 struct http_hooks {
@@ -99,6 +101,9 @@ struct http_hooks {
     void (*on_writable)(void *ctx, struct http_exchange *x);
     /* There may be something to send: once, until http_conn_output is called. */
     void (*on_output)(void *ctx);
+    /* A socket: bytes of the client, good until it returns; with is_end the last. NULL: none is ever
+     * accepted. */
+    void (*on_data)(void *ctx, struct http_exchange *x, struct slice in, bool is_end);
 };
 
 /* Connection. `limits` and `hooks` are borrowed until http_conn_free. */
@@ -187,5 +192,21 @@ void http_stream_end(struct http_exchange *x);
 
 /* The answer cannot be finished: the client sees it broken off, not ended. */
 void http_stream_abort(struct http_exchange *x);
+
+/* A socket: an answer that is the consent to go on as a WebSocket, by RFC 6455 on HTTP/1.1 and by RFC 8441
+ * on HTTP/2, where the request wants_socket; any other answer refuses it. From then on bytes go both ways
+ * until the callee ends it: out as those of a stream, in by on_data. What they mean is not known here
+ * (rpc/websocket.h). After is_end nothing comes any more, and the callee ends it before long.
+ *
+ * What has come is consumed by the callee when he likes: while more than HTTP_SOCKET_AHEAD_BYTES wait for
+ * that, the client is held back. What he keeps of it, and what he is yet to write, he tells, and it
+ * counts with what the connection, its address and all hold: `part` of a message that is still to come
+ * whole (over HTTP_SOCKET_LITTLE_BYTES it must get on as a body must), `waiting` to be worked on, `unsent`.
+ * Where http_socket_has_room says false no more should be kept. */
+enum { HTTP_SOCKET_AHEAD_BYTES = 128 * 1024, HTTP_SOCKET_LITTLE_BYTES = 64 * 1024 };
+void http_socket_accept(struct http_exchange *x, const struct http_header *headers, size_t count);
+void http_socket_consume(struct http_exchange *x, size_t bytes);
+void http_socket_hold(struct http_exchange *x, size_t part, size_t waiting, size_t unsent);
+bool http_socket_has_room(const struct http_exchange *x);
 
 #endif

@@ -293,6 +293,11 @@ static void head_is_whole(struct http_conn *c)
         http1_refuse(c, ERR_OVERLOADED, HTTP_FULL_DETAIL, full.name, full.value);
         return;
     }
+    const char *wrong = http1_socket_ask(c, x);
+    if (wrong != NULL) {
+        refuse_bad(c, wrong);
+        return;
+    }
     if (c->h1.part == HTTP1_BODY && c->h1.left == 0) {
         request_is_whole(c);
         return;
@@ -492,6 +497,10 @@ static size_t eat(struct http_conn *c, struct slice in)
 void http1_recv(struct http_conn *c, struct slice in)
 {
     struct buf *held = &c->h1.held;
+    if (held->len == 0 && http1_socket_is_open(c)) {
+        http_socket_deliver(c->h1.socket, in, false);
+        return;
+    }
     if (held->len > 0) {
         buf_append_slice(held, in);
         return; /* http1_go_on takes it */
@@ -503,6 +512,12 @@ void http1_recv(struct http_conn *c, struct slice in)
 bool http1_go_on(struct http_conn *c)
 {
     struct buf *held = &c->h1.held;
+    if (held->len > 0 && http1_socket_is_open(c)) {
+        struct buf early = buf_take(held);
+        http_socket_deliver(c->h1.socket, buf_slice(&early), false);
+        buf_done(&early);
+        return true;
+    }
     if (held->len == 0 || http1_is_blocked(c)) {
         return false;
     }
@@ -516,7 +531,7 @@ bool http1_go_on(struct http_conn *c)
 
 bool http1_is_blocked(const struct http_conn *c)
 {
-    return c->is_resting || c->exchange_count >= c->limits->pipelined_max ||
+    return c->is_resting || c->h1.socket != NULL || c->exchange_count >= c->limits->pipelined_max ||
            c->request_bytes > c->limits->conn_body_bytes_max ||
            c->unsent_bytes > c->limits->conn_unsent_bytes_max;
 }
@@ -537,6 +552,9 @@ void http1_done(struct http_conn *c)
 uint64_t http1_deadline_ms(const struct http_conn *c)
 {
     const struct http1 *h = &c->h1;
+    if (h->socket != NULL) {
+        return http_socket_deadline_ms(h->socket);
+    }
     if (h->x == NULL || c->is_deaf) {
         return UINT64_MAX;
     }
@@ -546,7 +564,12 @@ uint64_t http1_deadline_ms(const struct http_conn *c)
 
 void http1_tick(struct http_conn *c)
 {
-    if (c->now_ms >= http1_deadline_ms(c)) {
+    if (c->now_ms < http1_deadline_ms(c)) {
+        return;
+    }
+    if (c->h1.socket != NULL) {
+        http_conn_cut(c);
+    } else {
         bool in_head = c->h1.part == HTTP1_HEAD;
         http1_refuse(c, ERR_SLOW_REQUEST, "The request came in too slowly.",
                      in_head ? "head_ms" : "stall_ms",
@@ -557,7 +580,7 @@ void http1_tick(struct http_conn *c)
 void http1_drain(struct http_conn *c)
 {
     /* A request that has begun is still answered; what waits in `held` has not. */
-    if (c->h1.x == NULL) {
+    if (c->h1.x == NULL && c->h1.socket == NULL) {
         c->is_deaf = true;
         buf_done(&c->h1.held);
     }

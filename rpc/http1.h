@@ -34,13 +34,14 @@ struct http1 {
     enum http1_part part;
     struct http_exchange *x; /* whose request is being received; NULL between requests */
     uint64_t head_since_ms;
-    size_t line_len;      /* of the head's line that is not complete yet */
-    bool line_is_blank;   /* it holds at most a CR */
-    uint64_t left;        /* bytes of the body, or of the chunk with its CRLF, to come */
-    size_t framing_bytes; /* chunk sizes and trailers of this body so far */
-    struct buf line;      /* the chunk size or trailer being read */
-    struct buf held;      /* input that waits for room in the pipeline, or for its turn */
-    enum err body_err;    /* why a chunk was not taken */
+    size_t line_len;              /* of the head's line that is not complete yet */
+    bool line_is_blank;           /* it holds at most a CR */
+    uint64_t left;                /* bytes of the body, or of the chunk with its CRLF, to come */
+    size_t framing_bytes;         /* chunk sizes and trailers of this body so far */
+    struct buf line;              /* the chunk size or trailer being read */
+    struct buf held;              /* input that waits for room in the pipeline, or for its turn */
+    struct http_exchange *socket; /* whose request asks for one; until that is refused, or gone */
+    enum err body_err;            /* why a chunk was not taken */
 };
 
 /* The answer as HTTP/1.1 frames it. */
@@ -68,6 +69,8 @@ void http1_refuse(struct http_conn *c, enum err err, const char *detail, const c
 
 void http1_answer_begin(struct http_exchange *x, int status, const struct http_header *headers,
                         size_t count, const size_t *body_bytes);
+/* 101, and nothing but the socket's bytes from then on. */
+void http1_answer_switch(struct http_exchange *x, const struct http_header *headers, size_t count);
 void http1_answer_continue(struct http_exchange *x);
 
 /* Strictness: NULL, or what is wrong. */

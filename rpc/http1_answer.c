@@ -1,5 +1,6 @@
 #include "base/invariant.h"
 #include "rpc/http_conn.h"
+#include "rpc/websocket_key.h"
 
 static void put_number(struct buf *b, uint64_t n)
 {
@@ -55,18 +56,35 @@ static void put_framing(struct http_exchange *x, int status, const size_t *body_
     }
 }
 
-void http1_answer_begin(struct http_exchange *x, int status, const struct http_header *headers,
-                        size_t count, const size_t *body_bytes)
+static void put_fields(struct buf *b, const struct http_header *headers, size_t count)
 {
-    struct buf *b = &x->h1.head;
-    put_status_line(b, status);
-    put_date(b, http_conn_date(x->conn));
     for (size_t i = 0; i < count; i++) {
         buf_append_slice(b, headers[i].name);
         buf_append_slice(b, SLICE(": "));
         buf_append_slice(b, headers[i].value);
         buf_append_slice(b, SLICE("\r\n"));
     }
+}
+
+/* What follows the request may have been sent in the belief that there would be a socket: read as further
+ * requests it could mean anything, so it is not read. */
+static void refuse_socket(struct http_exchange *x)
+{
+    struct http1 *h = &x->conn->h1;
+    if (h->socket == x) {
+        h->socket = NULL;
+        x->h1.closes = true;
+    }
+}
+
+void http1_answer_begin(struct http_exchange *x, int status, const struct http_header *headers,
+                        size_t count, const size_t *body_bytes)
+{
+    struct buf *b = &x->h1.head;
+    refuse_socket(x);
+    put_status_line(b, status);
+    put_date(b, http_conn_date(x->conn));
+    put_fields(b, headers, count);
     put_framing(x, status, body_bytes);
     bool is_last = x->link.next == &x->conn->exchanges;
     if (x->conn->is_draining && is_last) {
@@ -79,6 +97,24 @@ void http1_answer_begin(struct http_exchange *x, int status, const struct http_h
         buf_append_slice(b, SLICE("connection: keep-alive\r\n"));
     }
     buf_append_slice(b, SLICE("\r\n"));
+}
+
+void http1_answer_switch(struct http_exchange *x, const struct http_header *headers, size_t count)
+{
+    struct buf *b = &x->h1.head;
+    struct slice key;
+    char accept[WEBSOCKET_ACCEPT_BYTES];
+    bool has_key = http_request_header(&x->request, "sec-websocket-key", &key);
+    INVARIANT(has_key);
+    websocket_key_accept(key, accept);
+    buf_append_slice(b, SLICE("HTTP/1.1 101 Switching Protocols\r\n"));
+    put_date(b, http_conn_date(x->conn));
+    put_fields(b, headers, count);
+    buf_append_slice(b,
+                     SLICE("upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: "));
+    buf_append(b, accept, sizeof accept);
+    buf_append_slice(b, SLICE("\r\n\r\n"));
+    x->h1.closes = true; /* there is no way back to requests */
 }
 
 static void put_body(struct http_conn *c, struct http_exchange *x)

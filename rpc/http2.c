@@ -33,6 +33,7 @@ void http2_init(struct http_conn *c)
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)c->limits->streams_max},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW_BYTES},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->limits->header_bytes_max},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}};
     int rc = nghttp2_submit_settings(c->h2.session, NGHTTP2_FLAG_NONE, settings,
                                      sizeof settings / sizeof settings[0]);
@@ -176,6 +177,8 @@ static void check_stream(struct http_conn *c, struct http_exchange *x)
             http2_refuse(x, ERR_SLOW_REQUEST, "The request came in too slowly.", "stall_ms",
                          stall_ms);
         }
+    } else if (c->now_ms >= http_socket_deadline_ms(x)) {
+        reset(c, x, NGHTTP2_CANCEL);
     } else if (is_held_up(c, x) && c->now_ms >= x->taken.mark_ms + stall_ms) {
         reset(c, x, NGHTTP2_CANCEL);
     } else if (x->h2.is_open && http_exchange_is_drained(x) &&

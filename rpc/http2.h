@@ -61,6 +61,8 @@ struct http2_stream {
     bool is_whole;     /* all of the request has come; it waits for its turn */
     bool is_deferred;  /* nghttp2 waits for nghttp2_session_resume_data */
     bool is_too_large; /* its header section is */
+    bool has_protocol; /* of RFC 8441: it is CONNECT to something of ours ... */
+    bool is_socket;    /* ... which is a WebSocket, asked for or open */
     size_t discarded;  /* bytes that came after an early answer */
     size_t unconsumed; /* bytes for which the window is held shut */
 };

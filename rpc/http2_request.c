@@ -49,6 +49,9 @@ static void keep_field(struct http_exchange *x, struct slice name, struct slice 
         x->request.target = http_exchange_keep(x, value);
     } else if (slice_equal(name, SLICE(":authority"))) {
         x->request.authority = http_exchange_keep(x, value);
+    } else if (slice_equal(name, SLICE(":protocol"))) {
+        x->h2.has_protocol = true;
+        x->h2.is_socket = slice_equal(value, SLICE("websocket"));
     }
 }
 
@@ -126,7 +129,7 @@ static bool refuse_if_full(struct http_exchange *x)
 static const char *check_request(struct http_exchange *x)
 {
     struct http_request *r = &x->request;
-    if (slice_equal(r->method, SLICE("CONNECT"))) {
+    if (slice_equal(r->method, SLICE("CONNECT")) && !x->h2.has_protocol) {
         return "This is not a proxy.";
     }
     bool is_of_server =
@@ -156,8 +159,20 @@ static uint64_t announced_bytes(const struct http_request *r)
     return n;
 }
 
+/* What is wrong with a request for a socket, or NULL. For the callee it is the GET that it is on HTTP/1.1. */
+static const char *check_socket(struct http_exchange *x, bool has_ended)
+{
+    if (!x->h2.is_socket) {
+        return NULL;
+    }
+    x->request.wants_socket = true;
+    x->request.method = SLICE("GET");
+    return has_ended ? "A WebSocket is asked for on a stream that has ended."
+                     : http_socket_check(x, announced_bytes(&x->request) > 0);
+}
+
 /* False: it was answered here. */
-static bool accept_head(struct http_conn *c, struct http_exchange *x)
+static bool accept_head(struct http_conn *c, struct http_exchange *x, bool has_ended)
 {
     const struct http_limits *l = c->limits;
     const char *wrong;
@@ -168,8 +183,10 @@ static bool accept_head(struct http_conn *c, struct http_exchange *x)
     } else if (x->request.target.len > l->target_bytes_max) {
         http2_refuse(x, ERR_TOO_LARGE, "The path with its query is too long.", "target_bytes_max",
                      l->target_bytes_max);
-    } else if ((wrong = check_request(x)) != NULL) {
+    } else if ((wrong = check_request(x)) != NULL || (wrong = check_socket(x, has_ended)) != NULL) {
         http2_refuse(x, ERR_BAD_REQUEST, wrong, NULL, 0);
+    } else if (x->h2.has_protocol && !x->h2.is_socket) {
+        http2_refuse(x, ERR_NOT_IMPLEMENTED, "The protocol is not spoken here.", NULL, 0);
     } else if (announced_bytes(&x->request) > l->body_bytes_max) {
         refuse_body_bytes(x);
     } else if (c->unsent_bytes > l->conn_unsent_bytes_max) {
@@ -263,6 +280,23 @@ static void refuse_body(struct http_exchange *x, enum err err)
     }
 }
 
+static void reset_socket(nghttp2_session *session, struct http_exchange *x, uint32_t code)
+{
+    (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, x->h2.id, code);
+    http_conn_tell_output(x->conn);
+}
+
+/* RFC 6455, 4.1: a client says nothing before it has our consent. */
+static void take_socket_data(nghttp2_session *session, struct http_exchange *x, struct slice in)
+{
+    if (x->state != HTTP_SOCKET) {
+        reset_socket(session, x, NGHTTP2_PROTOCOL_ERROR);
+        return;
+    }
+    http2_guard_earn(&x->conn->h2.guard, HTTP2_FRAMES_PER_DATA);
+    http_socket_deliver(x, in, false);
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                    size_t len, void *user)
 {
@@ -270,6 +304,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     struct http_conn *c = user;
     (void)nghttp2_session_consume_connection(session, len);
     struct http_exchange *x = exchange_of(session, id);
+    if (x != NULL && x->h2.is_socket && x->state != HTTP_ANSWERED) {
+        take_socket_data(session, x, slice_of(data, len));
+        return 0;
+    }
     if (x == NULL || x->state != HTTP_RECEIVING) {
         discard(session, x, len);
         return 0;
@@ -293,10 +331,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
 /* Frames */
 
-static void request_has_ended(struct http_exchange *x)
+static void request_is_whole(struct http_exchange *x)
 {
     struct http_conn *c = x->conn;
-    x->h2.is_open = false;
     if (x->state != HTTP_RECEIVING || c->h2.is_dying) {
         return;
     }
@@ -305,6 +342,19 @@ static void request_has_ended(struct http_exchange *x)
         c->h2.whole_count++;
     } else {
         http_exchange_arrived(x);
+    }
+}
+
+/* The client sends no more. One that does not wait for its socket to open has gone away. */
+static void stream_has_ended(struct http_exchange *x)
+{
+    x->h2.is_open = false;
+    if (!x->h2.is_socket) {
+        request_is_whole(x);
+    } else if (x->state == HTTP_SOCKET) {
+        http_socket_deliver(x, (struct slice){0}, true);
+    } else if (x->state != HTTP_ANSWERED) {
+        reset_socket(x->conn->h2.session, x, NGHTTP2_CANCEL);
     }
 }
 
@@ -338,12 +388,15 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     if (x != NULL && !x->h2.has_head) {
         x->h2.has_head = true;
         http_progress_start(&x->received, c->now_ms);
-        if (accept_head(c, x) && !ends) {
+        bool is_accepted = accept_head(c, x, ends);
+        if (is_accepted && x->h2.is_socket) {
+            request_is_whole(x);
+        } else if (is_accepted && !ends) {
             answer_continue(c, x);
         }
     }
     if (x != NULL && ends) {
-        request_has_ended(x);
+        stream_has_ended(x);
     }
     return 0;
 }

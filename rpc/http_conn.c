@@ -260,6 +260,11 @@ void http_conn_recv(struct http_conn *c, struct slice in, uint64_t now_ms)
     }
 }
 
+static bool awaits_socket(const struct http_conn *c)
+{
+    return c->h1.socket != NULL && c->h1.socket->state == HTTP_WAITING;
+}
+
 static bool has_stream(const struct http_conn *c)
 {
     LIST_FOREACH (link, &c->exchanges) {
@@ -281,6 +286,9 @@ static void take_end(struct http_conn *c)
         http_exchange_cancel(c->h1.x); /* the callee has not seen it */
         c->h1.x = NULL;
     }
+    if (c->h1.socket != NULL) {
+        http_socket_deliver(c->h1.socket, (struct slice){0}, true);
+    }
     c->is_deaf = true;
     http_conn_tell_output(c);
 }
@@ -288,7 +296,7 @@ static void take_end(struct http_conn *c)
 void http_conn_recv_end(struct http_conn *c, uint64_t now_ms)
 {
     c->now_ms = now_ms;
-    if (c->protocol == HTTP_TWO || has_stream(c)) {
+    if (c->protocol == HTTP_TWO || has_stream(c) || awaits_socket(c)) {
         http_conn_cut(c);
         return;
     }
@@ -325,7 +333,7 @@ static bool tell_writable(struct http_conn *c)
         struct http_exchange *x = LIST_ENTRY(link, struct http_exchange, link);
         if (x->writable_due) {
             x->writable_due = false;
-            if (x->state == HTTP_STREAMING) {
+            if (x->state == HTTP_STREAMING || x->state == HTTP_SOCKET) {
                 c->hooks->on_writable(c->ctx, x);
                 told = true;
             }
@@ -394,6 +402,9 @@ bool http_conn_wants_read(const struct http_conn *c)
     }
     if (c->protocol == HTTP_TWO) {
         return c->h2.held.len == 0 && c->h2.whole_count == 0;
+    }
+    if (c->h1.socket != NULL) {
+        return c->h1.held.len == 0 && http_socket_wants_data(c->h1.socket);
     }
     return c->h1.held.len == 0 && (c->h1.x != NULL || !http1_is_blocked(c));
 }

@@ -4,7 +4,7 @@
  * and go back to a small pool of the connection, with their memory.
  *
  * Invariants
- *   - callee_has(x) exactly in WAITING and STREAMING: only then hooks may name x.
+ *   - callee_has(x) exactly in WAITING, STREAMING and SOCKET: only then hooks may name x.
  *   - bytes enter `out` only in http_conn_output and only when all of it was sent: the slice
  *     handed out does not move.
  *   - request_bytes and unsent_bytes are the sums over the exchanges, and part of the load's; so is
@@ -42,6 +42,7 @@ enum http_exchange_state {
     HTTP_RECEIVING, /* head or body still come in */
     HTTP_WAITING,   /* the callee owes an answer */
     HTTP_STREAMING, /* the callee writes one */
+    HTTP_SOCKET,    /* bytes go both ways */
     HTTP_ANSWERED,  /* complete here; bytes may still be on their way */
 };
 
@@ -76,6 +77,9 @@ struct http_exchange {
     struct buf stream;
     size_t stream_at;
     struct http_progress taken; /* by the peer */
+    size_t ahead; /* SOCKET: bytes that came and are not consumed; what the callee holds: */
+    size_t part;
+    size_t unsent_held;
 
     struct http1_answer h1;
     struct http2_stream h2;
@@ -142,6 +146,18 @@ struct slice http_exchange_peek(const struct http_exchange *x);
 void http_exchange_took(struct http_exchange *x, size_t n);
 void http_exchange_retry(struct http_exchange *x);            /* the load may have room again */
 bool http_exchange_is_drained(const struct http_exchange *x); /* and there will be no more */
+
+/* Sockets (rpc/http_socket.c) */
+
+/* On HTTP/1.1, once the head is in: what comes behind a request that asks for one is the socket's. What is
+ * wrong with it, or NULL. */
+const char *http1_socket_ask(struct http_conn *c, struct http_exchange *x);
+bool http1_socket_is_open(const struct http_conn *c); /* or was: what comes is not a request */
+/* What is wrong with a request that asks for one; NULL: nothing. */
+const char *http_socket_check(const struct http_exchange *x, bool has_body);
+void http_socket_deliver(struct http_exchange *x, struct slice in, bool is_end);
+bool http_socket_wants_data(const struct http_exchange *x);
+uint64_t http_socket_deadline_ms(const struct http_exchange *x); /* when it is cut; UINT64_MAX */
 
 void http_conn_tell_output(struct http_conn *c);
 

@@ -8,6 +8,7 @@ enum {
     HEAD_FIRST_BYTES = 512,
     HEADERS_FIRST = 16,
     ANSWER_HEADERS_MAX = 128,
+    HTTP_STATUS_SWITCH = 101,
 };
 
 /* State and pool */
@@ -20,8 +21,9 @@ static bool may_move(enum http_exchange_state from, enum http_exchange_state to)
     case HTTP_RECEIVING:
         return to == HTTP_WAITING || to == HTTP_SPARE;
     case HTTP_WAITING:
-        return to == HTTP_STREAMING || to == HTTP_ANSWERED;
+        return to == HTTP_STREAMING || to == HTTP_SOCKET || to == HTTP_ANSWERED;
     case HTTP_STREAMING:
+    case HTTP_SOCKET:
         return to == HTTP_ANSWERED;
     case HTTP_ANSWERED:
         return to == HTTP_SPARE;
@@ -35,9 +37,14 @@ void http_exchange_move(struct http_exchange *x, enum http_exchange_state to)
     x->state = to;
 }
 
+static bool is_written(const struct http_exchange *x)
+{
+    return x->state == HTTP_STREAMING || x->state == HTTP_SOCKET;
+}
+
 static bool callee_has(const struct http_exchange *x)
 {
-    return x->state == HTTP_WAITING || x->state == HTTP_STREAMING;
+    return x->state == HTTP_WAITING || is_written(x);
 }
 
 struct http_exchange *http_exchange_new(struct http_conn *c)
@@ -97,7 +104,7 @@ static void release_request(struct http_exchange *x)
 static void release_answer(struct http_exchange *x)
 {
     struct http_conn *c = x->conn;
-    size_t bytes = stream_unsent(x) + bytes_slice(x->answer).len;
+    size_t bytes = stream_unsent(x) + bytes_slice(x->answer).len + x->unsent_held;
     http_conn_count_unsent(c, -(ptrdiff_t)bytes);
     bytes_unref(x->answer);
     x->answer = NULL;
@@ -116,6 +123,7 @@ void http_exchange_gone(struct http_exchange *x)
         l->exchange_count--;
     }
     c->h2.whole_count -= x->h2.is_whole;
+    c->h1.socket = c->h1.socket == x ? NULL : c->h1.socket;
     c->idle_since_ms = c->now_ms;
 
     *x = (struct http_exchange){.conn = c,
@@ -311,6 +319,13 @@ bool http_request_header(const struct http_request *r, const char *name, struct 
 
 /* The answer */
 
+/* Parts of a WebSocket's handshake that are not for user code to say. */
+static bool is_of_handshake(struct slice name)
+{
+    return http_equal_any_case(name, "sec-websocket-accept") ||
+           http_equal_any_case(name, "sec-websocket-extensions");
+}
+
 /* Copies the fields that may be sent; user code gives them, so a bad one is left out. */
 static size_t filter_headers(struct http_header *to, const struct http_header *headers,
                              size_t count)
@@ -318,7 +333,7 @@ static size_t filter_headers(struct http_header *to, const struct http_header *h
     size_t kept = 0;
     for (size_t i = 0; i < count && kept < ANSWER_HEADERS_MAX; i++) {
         if (http_name_is_valid(headers[i].name) && http_value_is_valid(headers[i].value) &&
-            !http_name_is_of_connection(headers[i].name) &&
+            !http_name_is_of_connection(headers[i].name) && !is_of_handshake(headers[i].name) &&
             !http_equal_any_case(headers[i].name, "date")) {
             to[kept++] = headers[i];
         }
@@ -330,13 +345,17 @@ static void begin(struct http_exchange *x, int status, const struct http_header 
                   size_t count, const size_t *body_bytes)
 {
     PRE(x->state == HTTP_WAITING);
-    PRE(status >= 200 && status <= 599);
+    PRE((status >= 200 && status <= 599) || status == HTTP_STATUS_SWITCH);
 
     struct http_header sent[ANSWER_HEADERS_MAX];
     size_t sent_count = filter_headers(sent, headers, count);
     x->is_bodyless = x->is_bodyless || status == 204 || status == 304;
-    if (x->h2.id != 0) {
+    if (x->h2.id != 0 && status == HTTP_STATUS_SWITCH) {
+        http2_answer_begin(x, 200, sent, sent_count, NULL);
+    } else if (x->h2.id != 0) {
         http2_answer_begin(x, status, sent, sent_count, body_bytes);
+    } else if (status == HTTP_STATUS_SWITCH) {
+        http1_answer_switch(x, sent, sent_count);
     } else {
         http1_answer_begin(x, status, sent, sent_count, body_bytes);
     }
@@ -380,7 +399,11 @@ void http_respond_problem(struct http_exchange *x, enum err err, struct slice de
     struct http_header headers[] = {{SLICE("content-type"), SLICE(PROBLEM_CONTENT_TYPE)},
                                     {SLICE("retry-after"), SLICE("1")}};
     bool asks_later = info->status == 429 || info->status == 503;
-    http_respond(x, info->status, headers, asks_later ? 2 : 1, body);
+    bool is_bad_socket = x->request.wants_socket && err == ERR_BAD_REQUEST;
+    if (is_bad_socket) {
+        headers[1] = (struct http_header){SLICE("sec-websocket-version"), SLICE("13")};
+    }
+    http_respond(x, info->status, headers, asks_later || is_bad_socket ? 2 : 1, body);
     bytes_unref(body);
 }
 
@@ -391,6 +414,14 @@ void http_stream_begin(struct http_exchange *x, int status, const struct http_he
     http_exchange_move(x, HTTP_STREAMING);
 }
 
+void http_socket_accept(struct http_exchange *x, const struct http_header *headers, size_t count)
+{
+    PRE(x->request.wants_socket);
+    begin(x, HTTP_STATUS_SWITCH, headers, count, NULL);
+    http_exchange_move(x, HTTP_SOCKET);
+    http_progress_start(&x->received, x->conn->now_ms);
+}
+
 static void tell_more(struct http_exchange *x)
 {
     http2_resume(x);
@@ -399,7 +430,7 @@ static void tell_more(struct http_exchange *x)
 
 bool http_stream_has_room(struct http_exchange *x, size_t bytes)
 {
-    PRE(x->state == HTTP_STREAMING);
+    PRE(is_written(x));
 
     struct http_conn *c = x->conn;
     const struct http_limits *l = c->limits;
@@ -444,14 +475,17 @@ enum err http_stream_write(struct http_exchange *x, struct slice piece)
 
 void http_stream_end(struct http_exchange *x)
 {
-    PRE(x->state == HTTP_STREAMING);
+    PRE(is_written(x));
     http_exchange_move(x, HTTP_ANSWERED);
+    if (stream_unsent(x) == 0) {
+        http_progress_start(&x->taken, x->conn->now_ms); /* the end itself is yet to be taken */
+    }
     tell_more(x);
 }
 
 void http_stream_abort(struct http_exchange *x)
 {
-    PRE(x->state == HTTP_STREAMING);
+    PRE(is_written(x));
     x->is_broken_off = true;
     http_stream_end(x);
 }
@@ -472,7 +506,7 @@ static void may_write_again(struct http_exchange *x)
 {
     if (x->wants_writable && stream_unsent(x) <= x->conn->limits->stream_bytes_max / 2) {
         x->wants_writable = false;
-        x->writable_due = x->state == HTTP_STREAMING;
+        x->writable_due = is_written(x);
     }
 }
 

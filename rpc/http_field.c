@@ -100,6 +100,19 @@ bool http_equal_any_case(struct slice got, const char *want)
     return true;
 }
 
+bool http_value_lists(struct slice value, const char *want)
+{
+    while (value.len > 0) {
+        const uint8_t *comma = memchr(value.data, ',', value.len);
+        size_t len = comma == NULL ? value.len : (size_t)(comma - value.data);
+        if (http_equal_any_case(http_trim(slice_of(value.data, len)), want)) {
+            return true;
+        }
+        value = slice_skip(value, comma == NULL ? len : len + 1);
+    }
+    return false;
+}
+
 bool http_name_is_of_connection(struct slice name)
 {
     static const char *const names[] = {"connection", "content-length",   "keep-alive",

@@ -33,5 +33,6 @@ struct slice http_trim(struct slice value); /* without spaces and tabs at both e
 
 /* ASCII, any case; `want` is lower case. */
 bool http_equal_any_case(struct slice got, const char *want);
+bool http_value_lists(struct slice value, const char *want); /* ... among others, between commas */
 
 #endif

@@ -129,7 +129,7 @@ int main(int argc, char **argv)
     large = bytes_new_uninit(1024 * 1024);
     memset(large->data, 'l', large->len);
 
-    static const struct http_hooks hooks = {on_request, on_cancel, on_writable, NULL};
+    static const struct http_hooks hooks = {on_request, on_cancel, on_writable, NULL, NULL};
     uv_loop_t *loop = uv_default_loop();
     struct listener_options options = {
         .host = "127.0.0.1", .port = (uint16_t)strtoul(argv[1], NULL, 10), .is_first = true};

@@ -51,9 +51,31 @@ static void see_request(struct fuzz_http *world, const struct http_request *r)
 
 static void on_writable(void *ctx, struct http_exchange *x)
 {
-    (void)ctx;
+    if (http_exchange_user(x) == ctx) {
+        return; /* a socket, which says no more */
+    }
     HOLDS(http_stream_write(x, SLICE("the last piece")) == ERR_OK);
     http_stream_end(x);
+}
+
+static void open_socket(struct fuzz_http *world, struct http_exchange *x)
+{
+    const struct http_request *r = http_exchange_request(x);
+    http_exchange_set_user(x, world);
+    http_socket_accept(x, r->headers, r->header_count);
+    HOLDS(http_stream_write(x, SLICE("welcome")) == ERR_OK);
+}
+
+/* Once some bytes have come, they are the beginning of a large message. */
+static void on_data(void *ctx, struct http_exchange *x, struct slice in, bool is_end)
+{
+    struct fuzz_http *world = ctx;
+    buf_append_slice(&world->said, in);
+    http_socket_hold(x, world->said.len < 8 ? 0 : HTTP_SOCKET_LITTLE_BYTES + 1, 0, 0);
+    http_socket_consume(x, in.len);
+    if (is_end) {
+        http_stream_end(x);
+    }
 }
 
 static void stream_on(void *ctx, struct http_exchange *x)
@@ -75,7 +97,9 @@ static void on_request(void *ctx, struct http_exchange *x)
     const struct http_request *r = http_exchange_request(x);
     see_request(world, r);
     uint8_t rule = r->target.data[r->target.len - 1];
-    if (rule == 's') {
+    if (r->wants_socket && rule != 'p') {
+        open_socket(world, x);
+    } else if (rule == 's') {
         stream_on(ctx, x);
     } else if (rule == 'n' && world->unanswered_count < 64) {
         world->unanswered[world->unanswered_count++] = x;
@@ -106,7 +130,7 @@ static void on_output(void *ctx)
     world->output_is_due = true;
 }
 
-static const struct http_hooks hooks = {on_request, on_cancel, on_writable, on_output};
+static const struct http_hooks hooks = {on_request, on_cancel, on_writable, on_output, on_data};
 
 static void open_with(struct fuzz_http *world, const struct http_limits *l)
 {
@@ -155,5 +179,6 @@ void fuzz_http_close(struct fuzz_http *world)
     http_conn_free(world->conn);
     HOLDS(world->unanswered_count == 0);
     buf_done(&world->seen);
+    buf_done(&world->said);
     buf_done(&world->sent);
 }

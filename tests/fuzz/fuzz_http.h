@@ -9,6 +9,7 @@
 struct fuzz_http {
     struct http_conn *conn;
     struct buf seen; /* the requests */
+    struct buf said; /* what sockets have said, all together */
     struct buf sent; /* the output */
     struct http_exchange *unanswered[64];
     size_t unanswered_count;

@@ -37,6 +37,7 @@ static void expect_same_in_pieces(struct slice in, size_t piece)
     run(&whole, in, SIZE_MAX);
     run(&pieces, in, piece);
     HOLDS(slice_equal(buf_slice(&whole.seen), buf_slice(&pieces.seen)));
+    HOLDS(slice_equal(buf_slice(&whole.said), buf_slice(&pieces.said)));
     /* How a stream is cut into chunks depends on what waits to be sent when it is written. */
     HOLDS(whole.has_streamed || slice_equal(buf_slice(&whole.sent), buf_slice(&pieces.sent)));
     HOLDS(http_conn_wants_close(whole.conn) == http_conn_wants_close(pieces.conn));

@@ -51,7 +51,7 @@ static void on_output(void *ctx)
     (void)ctx;
 }
 
-static const struct http_hooks hooks = {on_request, on_cancel, on_writable, on_output};
+static const struct http_hooks hooks = {on_request, on_cancel, on_writable, on_output, NULL};
 
 static void make_context(void)
 {

@@ -123,14 +123,17 @@ static nghttp2_nv field(struct slice name, struct slice value)
                         .valuelen = value.len};
 }
 
-int32_t http2_client_request(struct http2_client *client, const char *method, const char *path,
-                             const struct http_header *more, size_t count, bool has_body,
-                             struct slice body)
+static int32_t request(struct http2_client *client, const char *method, const char *protocol,
+                       const char *path, const struct http_header *more, size_t count,
+                       bool has_body, struct slice body)
 {
-    nghttp2_nv fields[4 + 1024];
+    nghttp2_nv fields[5 + 1024];
     size_t n = 0;
     assert_true(count <= 1024);
     fields[n++] = field(SLICE(":method"), slice_of_str(method));
+    if (protocol != NULL) {
+        fields[n++] = field(SLICE(":protocol"), slice_of_str(protocol));
+    }
     fields[n++] = field(SLICE(":scheme"), SLICE("http"));
     fields[n++] = field(SLICE(":authority"), SLICE("a"));
     fields[n++] = field(SLICE(":path"), slice_of_str(path));
@@ -142,6 +145,21 @@ int32_t http2_client_request(struct http2_client *client, const char *method, co
         nghttp2_submit_request(client->session, NULL, fields, n, has_body ? &source : NULL, NULL);
     assert_true(id > 0);
     http2_client_stream(client, id)->sending = body;
+    return id;
+}
+
+int32_t http2_client_request(struct http2_client *client, const char *method, const char *path,
+                             const struct http_header *more, size_t count, bool has_body,
+                             struct slice body)
+{
+    return request(client, method, NULL, path, more, count, has_body, body);
+}
+
+int32_t http2_client_connect(struct http2_client *client, const char *protocol, const char *path,
+                             const struct http_header *more, size_t count, bool ends)
+{
+    int32_t id = request(client, "CONNECT", protocol, path, more, count, !ends, (struct slice){0});
+    http2_client_stream(client, id)->holds = !ends;
     return id;
 }
 

@@ -43,6 +43,10 @@ int32_t http2_client_request(struct http2_client *client, const char *method, co
                              const struct http_header *more, size_t count, bool has_body,
                              struct slice body);
 int32_t http2_client_get(struct http2_client *client, const char *path);
+/* RFC 8441: CONNECT to a protocol. Unless the stream ends with it, what is sent on is what
+ * http2_client_send_more gives. */
+int32_t http2_client_connect(struct http2_client *client, const char *protocol, const char *path,
+                             const struct http_header *more, size_t count, bool ends);
 struct http2_client_stream *http2_client_stream(struct http2_client *client, int32_t id);
 void http2_client_send_more(struct http2_client *client, int32_t id, struct slice body, bool ends);
 

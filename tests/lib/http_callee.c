@@ -49,7 +49,21 @@ static void on_output(void *ctx)
     callee->output_count++;
 }
 
-static const struct http_hooks hooks = {on_request, on_cancel, on_writable, on_output};
+static void on_data(void *ctx, struct http_exchange *x, struct slice in, bool is_end)
+{
+    struct http_callee *callee = ctx;
+    buf_append_slice(&callee->data, in);
+    callee->ended_count += is_end;
+    if (!callee->keeps_data) {
+        http_socket_consume(x, in.len);
+    }
+    if (!callee->keeps_data && is_end) {
+        http_callee_forget(callee, x);
+        http_stream_end(x);
+    }
+}
+
+static const struct http_hooks hooks = {on_request, on_cancel, on_writable, on_output, on_data};
 
 void http_callee_init(struct http_callee *callee, const struct http_limits *limits)
 {
@@ -62,6 +76,7 @@ void http_callee_done(struct http_callee *callee)
     http_conn_free(callee->conn);
     assert_int_equal(callee->open_count, 0);
     buf_done(&callee->sent);
+    buf_done(&callee->data);
 }
 
 void http_callee_recv(struct http_callee *callee, struct slice in)

@@ -19,6 +19,9 @@ struct http_callee {
     bool answers_at_once; /* 200 "ok" inside on_request */
     bool rests;           /* after each request, until output is asked for */
     struct buf sent;      /* all output so far */
+    struct buf data;      /* what sockets have said ... */
+    size_t ended_count;   /* ... and how many of them have said the last */
+    bool keeps_data;      /* it does not consume what comes, nor end what has ended */
     uint64_t now_ms;
 };
 

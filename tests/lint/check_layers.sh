@@ -29,12 +29,13 @@ library ^uv\.h$                      ^(storage|rpc|actor)/[^/]*_uv\.[ch]$|^node/
 library ^nghttp2/                    ^rpc/http2[^/]*$|^sdk-c/[^/]*$|^tests/
 library ^http_parser\.h$             ^rpc/(http1|url)[^/]*$|^sdk-c/[^/]*$|^tests/
 library ^wslay/                      ^rpc/websocket_frame\.c$
+library ^openssl/(evp|sha)\.h$       ^rpc/(tls[^/]*|websocket_key\.c)$|^actor/isolate/host_crypto[^/]*$|^tests/
 library ^openssl/                    ^rpc/tls[^/]*$|^actor/isolate/host_crypto[^/]*$|^tests/
 library ^msgpack(\.h|/)              ^rpc/(msgpack|value)[^/]*$|^tests/
 library ^yajl/                       ^rpc/(json[^/]*|problem)\.[ch]$|^tests/
 library ^curl/                       ^rpc/(client|webhook)[^/]*$|^actor/egress/|^tests/
 library ^zlib\.h$                    ^actor/egress/inflater\.c$|^tests/
-library ^seccomp\.h$                 ^actor/egress/lockdown\.c$
+library ^seccomp\.h$                 ^actor/(egress/lockdown|isolate/filter)\.c$
 library ^glib(\.h|/)                 ^actor/zone\.c$
 library ^ck_                         ^node/|^tests/
 library ^systemd/                    ^node/notify\.c$
@@ -45,7 +46,6 @@ library ^sodium                      ^base/|^rpc/json[^/]*\.c$|^tests/
 library ^argp\.h$                    ^sdk-c/cli/|^node/|^actor/isolate/program\.c$|^tests/
 library ^(JavaScriptCore|jsc)/       ^actor/isolate/engine[^/]*$
 library ^unicode/                    ^actor/isolate/text\.c$
-library ^seccomp\.h$                 ^actor/isolate/filter\.c$
 library ^cmocka\.h$                  ^tests/
 library ^(pthread|semaphore)\.h$     ^(base|storage|node|sdk-c|tests)/|_uv\.[ch]$
 library ^(sys|linux|netinet|arpa|net|asm|bits)/  .

@@ -53,7 +53,7 @@ static void on_output(void *ctx)
     output_count++;
 }
 
-static const struct http_hooks hooks = {on_request, on_cancel, on_writable, on_output};
+static const struct http_hooks hooks = {on_request, on_cancel, on_writable, on_output, NULL};
 
 static int make_certificate(void **state)
 {

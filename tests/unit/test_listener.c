@@ -59,7 +59,7 @@ static void on_writable(void *ctx, struct http_exchange *x)
     (void)x;
 }
 
-static const struct http_hooks hooks = {on_request, on_cancel, on_writable, NULL};
+static const struct http_hooks hooks = {on_request, on_cancel, on_writable, NULL, NULL};
 
 static void on_prepare(uv_prepare_t *handle)
 {
