@@ -375,7 +375,7 @@ struct slice http_conn_output(struct http_conn *c, uint64_t now_ms)
         http_progress_start(&c->sent, now_ms);
     }
     c->output_told = false;
-    if (c->is_resting && !has_unsent(c)) {
+    if (c->is_resting && !c->is_cut && !has_unsent(c)) {
         http_conn_tell_output(c);
     }
     if (c->is_cut || !has_unsent(c)) {
