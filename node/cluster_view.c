@@ -35,6 +35,7 @@ void cluster_view_unref(struct cluster_view *v)
     mem_free(v->members);
     mem_free(v->places);
     mem_free(v->joins);
+    deployments_done(&v->deployments);
     mem_free(v);
 }
 
@@ -147,6 +148,9 @@ enum err cluster_view_add(struct cluster_view *v, struct slice name, struct slic
     }
     if (slice_has_prefix(name, SLICE("join/"))) {
         return add_join(v, name, payload);
+    }
+    if (slice_has_prefix(name, SLICE("deployment/"))) {
+        return deployments_add(&v->deployments, name, payload);
     }
     if (slice_equal_str(name, SEQUENCE_RECORD)) {
         return sequence_decode(payload, &v->next_sequence);

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/map.h"
+#include "node/deployments.h"
 #include "node/member.h"
 #include "node/token.h"
 
@@ -30,6 +31,7 @@ struct cluster_view {
     uint32_t next_sequence; /* of replicas */
     struct join_token *joins;
     size_t join_count;
+    struct deployments deployments;
 };
 
 /* Lets one node join until it expires. */
@@ -56,6 +58,14 @@ struct place cluster_view_place(const struct cluster_view *v, uint32_t shard);
 /* False: no such token, or it has expired. */
 bool cluster_view_may_join(const struct cluster_view *v, const uint8_t hash[DIGEST_BYTES],
                            uint64_t wall_ms);
+
+/* What is deployed in the namespace now; NULL: nothing is. Borrowed from the view: take a reference to keep
+ * it for longer. */
+static inline struct deployment *cluster_view_deployment(const struct cluster_view *v,
+                                                         struct slice ns)
+{
+    return deployments_find(&v->deployments, ns);
+}
 
 /* NULL: no such token, or it has expired. */
 const struct token *cluster_view_token(const struct cluster_view *v,

@@ -1,5 +1,7 @@
 #include "node/records.h"
 
+#include <string.h>
+
 #include "base/invariant.h"
 #include "base/log.h"
 #include "node/node.h"
@@ -34,13 +36,21 @@ static void end_first(struct records *s, enum err err)
     r->done(r, err);
 }
 
+static void forget_loaded(struct records *s)
+{
+    cluster_view_unref(s->loaded);
+    s->loaded = NULL;
+    s->wanted = NULL;
+    bytes_unref(s->bundle);
+    s->bundle = NULL;
+}
+
 void records_done(struct records *s)
 {
     while (first(s) != NULL) {
         end_first(s, ERR_UNAVAILABLE);
     }
-    cluster_view_unref(s->loaded);
-    s->loaded = NULL;
+    forget_loaded(s);
 }
 
 /* Loading */
@@ -56,7 +66,7 @@ static void end_load(struct records *s)
     s->is_loading = false;
 }
 
-static enum err take_rows(struct records *s)
+static enum err take_records(struct records *s)
 {
     const struct rowset *rows = &s->read.job.rows;
     for (size_t i = 0; i < rows->count; i++) {
@@ -67,6 +77,27 @@ static enum err take_rows(struct records *s)
         }
         if (err != ERR_OK) {
             return err;
+        }
+    }
+    return ERR_OK;
+}
+
+/* Pieces that do not make the bundle are left: then it is not whole. */
+static enum err take_pieces(struct records *s)
+{
+    const struct rowset *rows = &s->read.job.rows;
+    for (size_t i = 0; i < rows->count; i++) {
+        struct slice name;
+        uint32_t number;
+        struct slice piece = rowset_payload(rows, i);
+        enum err err = row_key_parse_cluster(rowset_key(rows, i), &name);
+        if (err != ERR_OK) {
+            return err;
+        }
+        if (piece_record_number(name, &number) && (size_t)number * PIECE_BYTES == s->bundle_bytes &&
+            piece.len <= s->bundle->len - s->bundle_bytes) {
+            memcpy(s->bundle->data + s->bundle_bytes, piece.data, piece.len);
+            s->bundle_bytes += piece.len;
         }
     }
     return ERR_OK;
@@ -86,55 +117,113 @@ static void publish(struct records *s)
 /* Records that cannot be read are no reason to serve without them: access depends on them. */
 static void load_failed(struct records *s, enum err err)
 {
-    cluster_view_unref(s->loaded);
-    s->loaded = NULL;
-    s->is_stale = err == ERR_OVERLOADED; /* the reader was busy: again */
-    if (err != ERR_OVERLOADED && err != ERR_CLOSED) {
+    bool may_pass = err == ERR_OVERLOADED || err == ERR_NO_MEMORY;
+    forget_loaded(s);
+    s->is_stale = s->is_stale || may_pass;
+    if (!may_pass && err != ERR_CLOSED) {
         LOG(LOG_ERROR, "meta_unreadable", LOG_STR("why", err_info(err)->text));
     }
 }
 
-static void page_is_read(struct records *s, enum err err);
-
-static void on_read(struct shard_read *rd, enum err err)
+/* Where records have changed since, the pieces may be those of a release that is gone: the next load knows. */
+static enum err end_bundle(struct records *s)
 {
-    page_is_read(CONTAINER_OF(rd, struct records, read), err);
-}
-
-static void read_page(struct records *s)
-{
-    s->read.done = on_read;
-    enum err err = shard_read(s->shard, &s->read);
-    if (err != ERR_COLD) {
-        page_is_read(s, err);
+    struct bytes *bundle = s->bundle_bytes == s->bundle->len ? s->bundle : NULL;
+    if (bundle == NULL && s->is_stale) {
+        return ERR_OVERLOADED;
     }
+    if (deployments_give(&s->loaded->deployments, s->wanted, bundle) != ERR_OK || bundle == NULL) {
+        LOG(LOG_ERROR, "deployment_unreadable", LOG_STR("namespace", s->wanted->ns),
+            LOG_INT("version", s->wanted->version));
+    }
+    bytes_unref(s->bundle);
+    s->bundle = NULL;
+    return ERR_OK;
 }
 
-static void page_is_read(struct records *s, enum err err)
+/* After the records, or a bundle: the next bundle; none is wanted once all are there. */
+static enum err begin_bundle(struct records *s)
 {
-    err = err == ERR_OK ? take_rows(s) : err;
+    const struct cluster_view *former = s->worker->node->view;
+    enum err err = ERR_OK;
+    if (s->wanted != NULL) {
+        err = end_bundle(s);
+    } else if (former != NULL) {
+        deployments_share(&s->loaded->deployments, &former->deployments);
+    }
+    s->wanted = err == ERR_OK ? deployments_missing(&s->loaded->deployments) : NULL;
+    if (s->wanted == NULL) {
+        return err;
+    }
+    char name[PIECE_NAME_BYTES + 1];
+    struct row_key prefix;
+    s->bundle = bytes_try_new_uninit(s->wanted->bytes);
+    s->bundle_bytes = 0;
+    if (s->bundle == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    piece_record_prefix(s->wanted->hash, name);
+    row_key_cluster(&prefix, slice_of_str(name));
+    read_job_prefix(&s->read.job, &prefix, false, READ_ROWS_MAX, PAGE_BYTES_MAX);
+    s->is_loading = true;
+    return ERR_OK;
+}
+
+/* Whether another page is to be read. */
+static bool page_is_read(struct records *s, enum err err)
+{
+    if (err == ERR_OK) {
+        err = s->wanted != NULL ? take_pieces(s) : take_records(s);
+    }
     if (err == ERR_OK && s->read.job.more) {
         read_job_continue(&s->read.job);
-        read_page(s);
-        return;
+        return true;
     }
     end_load(s);
     if (err == ERR_OK) {
-        publish(s);
+        err = begin_bundle(s);
+    }
+    if (err == ERR_OK && s->wanted != NULL) {
+        return true;
+    }
+    if (err == ERR_OK) {
+        publish(s); /* from here on another load may have begun */
     } else {
         load_failed(s, err);
+    }
+    return false;
+}
+
+static void on_read(struct shard_read *rd, enum err err);
+
+static void read_pages(struct records *s)
+{
+    enum err err;
+    do {
+        s->read.done = on_read;
+        err = shard_read(s->shard, &s->read);
+    } while (err != ERR_COLD && page_is_read(s, err));
+}
+
+static void on_read(struct shard_read *rd, enum err err)
+{
+    struct records *s = CONTAINER_OF(rd, struct records, read);
+    if (page_is_read(s, err)) {
+        read_pages(s);
     }
 }
 
 static void load(struct records *s)
 {
-    struct row_key prefix;
+    struct row_key start;
+    struct row_key end;
     s->is_stale = false;
     s->is_loading = true;
     s->loaded = cluster_view_new();
-    row_key_cluster(&prefix, SLICE(""));
-    read_job_prefix(&s->read.job, &prefix, false, READ_ROWS_MAX, PAGE_BYTES_MAX);
-    read_page(s);
+    row_key_cluster(&start, SLICE(""));
+    row_key_cluster(&end, SLICE(LARGE_RECORDS));
+    read_job_range(&s->read.job, &start, &end, false, READ_ROWS_MAX, PAGE_BYTES_MAX);
+    read_pages(s);
 }
 
 /* Changing */

@@ -6,7 +6,8 @@
  *                       +---- next <---- done <---- a view that has it <---- load <--+
  *
  * So a decision always sees what the one before it did, and whoever is told that a change is done finds
- * it in force on every worker of this node. All functions are for worker 0. */
+ * it in force on every worker of this node. A load reads all records but the large ones (node/release.h);
+ * of those, what the former view does not have. All functions are for worker 0. */
 #ifndef NODE_RECORDS_H
 #define NODE_RECORDS_H
 
@@ -55,7 +56,10 @@ struct records {
     bool is_stale; /* records have changed since the last load began */
     bool is_loading;
     struct shard_read read;
-    struct cluster_view *loaded; /* being built */
+    struct cluster_view *loaded;  /* being built */
+    const struct release *wanted; /* of `loaded`: whose bundle is being read; NULL: records are */
+    struct bytes *bundle;
+    size_t bundle_bytes; /* of it that have come */
 };
 
 void records_init(struct records *s, struct worker *w);
