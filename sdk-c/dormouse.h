@@ -84,6 +84,7 @@ enum dormouse_code {
     DORMOUSE_OTHER = 38, /* a code that is newer than this list: error.code has it */
     DORMOUSE_NO_SUCH_TOKEN = 39,
     DORMOUSE_NO_SUCH_MEMBER = 40,
+    DORMOUSE_NO_SUCH_DEPLOYMENT = 41,
 
     DORMOUSE_UNREACHABLE = 100,      /* no connection, or it broke before the answer's end */
     DORMOUSE_UNTRUSTED = 101,        /* no TLS, or a certificate that does not verify */

@@ -31,6 +31,7 @@ static const struct row rows[] = {
     {DORMOUSE_NO_SUCH_STEP, "no_such_step"},
     {DORMOUSE_NO_SUCH_TOKEN, "no_such_token"},
     {DORMOUSE_NO_SUCH_MEMBER, "no_such_member"},
+    {DORMOUSE_NO_SUCH_DEPLOYMENT, "no_such_deployment"},
     {DORMOUSE_METHOD_NOT_ALLOWED, "method_not_allowed"},
     {DORMOUSE_CONFLICT, "conflict"},
     {DORMOUSE_LEASE_LOST, "lease_lost"},
