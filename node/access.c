@@ -120,6 +120,9 @@ static bool allows(const struct token *t, const struct route *route)
         need.class = decoded(route->segments[1], &text);
         need.id = decoded(route->segments[2], &text);
     }
+    if (route->is_of_storage && !slice_equal_str(need.class, BUILT_IN_CLASS)) {
+        need.scopes = SCOPE_INSPECT; /* it goes past what the code lets through */
+    }
     bool allowed = token_allows(t, &need);
     buf_done(&text);
     return allowed;

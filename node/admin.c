@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "node/answer.h"
 #include "node/cluster.h"
+#include "node/deploy.h"
+#include "node/deployed.h"
 #include "node/listing.h"
 #include "node/metrics.h"
 #include "node/node.h"
@@ -121,6 +123,16 @@ static bool give_order(struct worker *w, struct http_exchange *x, const struct r
     }
 }
 
+static void deploy_or_show(struct worker *w, struct http_exchange *x, struct slice ns,
+                           const struct token *token)
+{
+    if (slice_equal_str(http_exchange_request(x)->method, "PUT")) {
+        deploy_open(w, x, ns, token);
+    } else {
+        deployed_show(w, x, ns);
+    }
+}
+
 void admin_answer(struct worker *w, struct http_exchange *x, const struct route *route,
                   struct slice query, const struct token *token)
 {
@@ -139,6 +151,15 @@ void admin_answer(struct worker *w, struct http_exchange *x, const struct route 
         return;
     case ROUTE_ACTORS:
         listing_open(w, x, route->segments[0], query);
+        return;
+    case ROUTE_DEPLOY:
+        deploy_or_show(w, x, route->segments[0], token);
+        return;
+    case ROUTE_VERSIONS:
+        deployed_list(w, x, route->segments[0]);
+        return;
+    case ROUTE_ROLLBACK:
+        deployed_rollback(w, x, route->segments[0], token);
         return;
     case ROUTE_TOKENS:
         if (!slice_equal_str(http_exchange_request(x)->method, "POST")) {

@@ -20,6 +20,7 @@
 
 struct cluster_view {
     _Atomic uint32_t refs;
+    uint64_t version;  /* of the meta group: what it wrote until then is in here */
     bool needs_tokens; /* a token was made once */
     bool has_admin;    /* one with the scope admin was */
     struct map tokens; /* by the first 8 bytes of their hashes */

@@ -30,7 +30,7 @@ enum err decode_fail(struct decode_error *e, enum err err, const char *format, .
     return err;
 }
 
-static enum err too_large(struct decode_error *e, const char *name, uint64_t value)
+enum err decode_too_large(struct decode_error *e, const char *name, uint64_t value)
 {
     (void)decode_fail(e, ERR_TOO_LARGE, "The limit %s is %llu.", name, (unsigned long long)value);
     e->limit = (struct problem_limit){.name = name, .value = value};
@@ -60,7 +60,14 @@ static enum err decode_part(struct slice segment, struct buf *out, struct slice 
     return err;
 }
 
-static enum err decode_address(struct request *r, const struct route *route, struct decode_error *e)
+static bool class_is_there(const struct cluster_view *view, const struct address *a)
+{
+    return slice_equal_str(a->class, BUILT_IN_CLASS) ||
+           deployment_class(cluster_view_deployment(view, a->ns), a->class) != NULL;
+}
+
+static enum err decode_address(struct request *r, const struct route *route,
+                               const struct cluster_view *view, struct decode_error *e)
 {
     struct buf text = {0};
     struct address a;
@@ -78,8 +85,9 @@ static enum err decode_address(struct request *r, const struct route *route, str
     } else if (address_check(&a) != ERR_OK) {
         err =
             decode_fail(e, ERR_INVALID_ID, "The namespace, class or id of the actor is not valid.");
-    } else if (!slice_equal_str(a.class, "Store")) {
-        err = decode_fail(e, ERR_NO_SUCH_CLASS, "This version has the class Store alone.");
+    } else if (!class_is_there(view, &a)) {
+        err = decode_fail(e, ERR_NO_SUCH_CLASS,
+                          "There is the class Store, and what is deployed in the namespace.");
     } else {
         request_set_address(r, &a);
     }
@@ -98,7 +106,7 @@ static enum err decode_name(struct request *r, struct slice segment, const char 
     } else if (text.len == 0) {
         err = decode_fail(e, ERR_BAD_REQUEST, "The key or name is empty.");
     } else if (text.len > bytes_max) {
-        err = too_large(e, limit_name, bytes_max);
+        err = decode_too_large(e, limit_name, bytes_max);
     } else if (!slice_is_utf8(buf_slice(&text))) {
         err = decode_fail(e, ERR_BAD_REQUEST, "The key or name is not UTF-8.");
     } else {
@@ -219,7 +227,7 @@ enum err decode_document(const struct http_request *h, size_t bytes_max, unsigne
 {
     static const struct slice nothing = {.data = (const uint8_t *)"", .len = 0};
     if (h->body != NULL && h->body->len > bytes_max) {
-        return too_large(e, "body_bytes", bytes_max);
+        return decode_too_large(e, "body_bytes", bytes_max);
     }
     enum media media = media_of(h);
     if (media == MEDIA_OTHER || media == MEDIA_BYTES) {
@@ -248,7 +256,7 @@ static enum err decode_value(struct request *r, const struct http_request *h,
         struct slice raw = bytes_slice(h->body);
         struct buf doc = {0};
         if (raw.len > VALUE_BYTES_MAX) {
-            return too_large(e, "value_bytes", VALUE_BYTES_MAX);
+            return decode_too_large(e, "value_bytes", VALUE_BYTES_MAX);
         }
         value_put_bin(&doc, raw);
         r->body = bytes_new(buf_slice(&doc));
@@ -258,7 +266,7 @@ static enum err decode_value(struct request *r, const struct http_request *h,
         err = decode_body(r, h, SIZE_MAX, VALUE_DEPTH_MAX, e);
     }
     if (err == ERR_OK && r->body->len > VALUE_BYTES_MAX) {
-        err = too_large(e, "value_bytes", VALUE_BYTES_MAX);
+        err = decode_too_large(e, "value_bytes", VALUE_BYTES_MAX);
     }
     return err;
 }
@@ -296,7 +304,7 @@ static enum err decode_bound(const char *name, struct slice text, struct bytes *
                              struct decode_error *e)
 {
     if (text.len > KV_KEY_BYTES_MAX) {
-        return too_large(e, "key_bytes", KV_KEY_BYTES_MAX);
+        return decode_too_large(e, "key_bytes", KV_KEY_BYTES_MAX);
     }
     if (!slice_is_utf8(text)) {
         return decode_fail(e, ERR_BAD_REQUEST, "%s is not UTF-8.", name);
@@ -426,9 +434,9 @@ static enum err decode_consistency(struct request *r, const struct http_request 
 
 static enum err decode_rest(struct request *r, const struct http_request *h,
                             const struct route *route, struct slice query_text,
-                            struct decode_error *e)
+                            const struct cluster_view *view, struct decode_error *e)
 {
-    enum err err = decode_address(r, route, e);
+    enum err err = decode_address(r, route, view, e);
     if (err == ERR_OK) {
         err = decode_idempotency(r, h, e);
     }
@@ -465,8 +473,8 @@ static enum err decode_rest(struct request *r, const struct http_request *h,
 }
 
 enum err decode_request(const struct http_request *h, const struct route *route,
-                        struct slice query_text, struct request **ret_request,
-                        struct decode_error *ret_error)
+                        struct slice query_text, const struct cluster_view *view,
+                        struct request **ret_request, struct decode_error *ret_error)
 {
     enum request_kind kind = kind_of(route->name, h->method);
     if (kind == REQUEST_KIND_COUNT) {
@@ -475,7 +483,7 @@ enum err decode_request(const struct http_request *h, const struct route *route,
     struct request *r = request_new(kind);
     enum err err = decode_consistency(r, h, ret_error);
     if (err == ERR_OK) {
-        err = decode_rest(r, h, route, query_text, ret_error);
+        err = decode_rest(r, h, route, query_text, view, ret_error);
     }
     if (err != ERR_OK) {
         request_free(r);

@@ -28,6 +28,11 @@ bool class_kind_of_name(struct slice name, enum class_kind *ret_kind)
     return false;
 }
 
+bool deployed_class_name_is_valid(struct slice name)
+{
+    return address_class_is_valid(name) && !slice_equal_str(name, BUILT_IN_CLASS);
+}
+
 /* Reading a bundle */
 
 static bool are_all_strings(struct slice array)
@@ -47,7 +52,7 @@ static bool read_class(struct slice doc, struct deployed_class *ret)
     struct slice name;
     struct slice kind;
     return value_member(doc, "name", &name) && value_get_str(name, &ret->name) &&
-           address_class_is_valid(ret->name) && value_member(doc, "kind", &kind) &&
+           deployed_class_name_is_valid(ret->name) && value_member(doc, "kind", &kind) &&
            value_get_str(kind, &kind) && class_kind_of_name(kind, &ret->kind) &&
            value_member(doc, "methods", &ret->methods) && are_all_strings(ret->methods);
 }

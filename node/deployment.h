@@ -28,6 +28,9 @@ enum {
     DEPLOYED_CLASSES_MAX = 128,
 };
 
+/* Is there in every namespace, and runs no code. */
+#define BUILT_IN_CLASS "Store"
+
 enum class_kind { CLASS_OBJECT, CLASS_WORKFLOW, CLASS_OTHER, CLASS_KIND_COUNT };
 
 struct deployed_class {
@@ -62,6 +65,9 @@ void deployment_unref(struct deployment *d); /* NULL is fine */
 
 /* NULL: it has no such class. `d` may be NULL too. */
 const struct deployed_class *deployment_class(const struct deployment *d, struct slice name);
+
+/* A name that a deployed class may have: any but that of the built-in class. */
+bool deployed_class_name_is_valid(struct slice name);
 
 const char *class_kind_name(enum class_kind kind); /* "object" */
 bool class_kind_of_name(struct slice name, enum class_kind *ret_kind);

@@ -10,11 +10,12 @@
 enum { BODY_BYTES_AT_ONCE = 64 * 1024 };
 
 static enum err decode(const struct http_request *h, const struct intake *in,
-                       struct request **ret_request, uint32_t *ret_timeout_ms,
-                       struct decode_error *ret_error)
+                       const struct cluster_view *view, struct request **ret_request,
+                       uint32_t *ret_timeout_ms, struct decode_error *ret_error)
 {
     enum err err = decode_timeout(h, ret_timeout_ms, ret_error);
-    return err != ERR_OK ? err : decode_request(h, &in->route, in->query, ret_request, ret_error);
+    return err != ERR_OK ? err
+                         : decode_request(h, &in->route, in->query, view, ret_request, ret_error);
 }
 
 /* One that is on the sideline. Its client may go away meanwhile, and the exchange with its slices: it
@@ -24,6 +25,7 @@ struct late {
     struct sidework work;
     struct intake in; /* x NULL: the client went away */
     intake_cb cb;
+    struct cluster_view *view; /* that there was when it came */
     struct http_request request;
     struct buf text; /* what the slices of `request` and `in` point into */
     enum err err;
@@ -83,6 +85,7 @@ static void copy_request(struct late *l, const struct http_request *h)
 static void late_free(struct late *l)
 {
     request_free(l->decoded);
+    cluster_view_unref(l->view);
     bytes_unref(l->request.body);
     mem_free((void *)(uintptr_t)l->request.headers);
     buf_done(&l->text);
@@ -92,7 +95,7 @@ static void late_free(struct late *l)
 static void decode_on_thread(struct sidework *work)
 {
     struct late *l = CONTAINER_OF(work, struct late, work);
-    l->err = decode(&l->request, &l->in, &l->decoded, &l->timeout_ms, &l->error);
+    l->err = decode(&l->request, &l->in, l->view, &l->decoded, &l->timeout_ms, &l->error);
 }
 
 static void is_decoded(struct sidework *work)
@@ -121,6 +124,7 @@ static void begin_late(const struct intake *in, const struct http_request *h, in
     struct late *l = MEM_NEW(struct late);
     l->in = *in;
     l->cb = cb;
+    l->view = cluster_view_ref(in->worker->view);
     copy_request(l, h);
     l->callee.cancel = on_cancel;
     l->work.run_on_thread = decode_on_thread;
@@ -139,6 +143,6 @@ void intake_begin(const struct intake *in, intake_cb cb)
     struct request *r = NULL;
     uint32_t timeout_ms = 0;
     struct decode_error error;
-    enum err err = decode(h, in, &r, &timeout_ms, &error);
+    enum err err = decode(h, in, worker_view(in->worker), &r, &timeout_ms, &error);
     cb(in, err, r, timeout_ms, &error);
 }

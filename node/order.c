@@ -16,7 +16,9 @@ void order_init(struct order *o, enum order_name name)
 
 bool order_may_repeat(enum order_name name)
 {
-    return name != ORDER_TOKEN_CREATE && name != ORDER_JOIN_TOKEN; /* these draw a secret */
+    bool draws_secret = name == ORDER_TOKEN_CREATE || name == ORDER_JOIN_TOKEN;
+    bool makes_version = name == ORDER_DEPLOY || name == ORDER_ROLLBACK;
+    return !draws_secret && !makes_version;
 }
 
 void order_done(struct order *o)
@@ -53,10 +55,12 @@ static decider_fn *const deciders[ORDER_COUNT] = {
 #undef X
 };
 
-/* A token of one namespace may say who enters that; all else is of the whole cluster. */
+/* A token of one namespace may say who enters that, and what is deployed there; all else is of the whole
+ * cluster. */
 static bool is_of_namespace(enum order_name name)
 {
-    return name == ORDER_TOKEN_CREATE || name == ORDER_TOKEN_REVOKE;
+    return name == ORDER_TOKEN_CREATE || name == ORDER_TOKEN_REVOKE || name == ORDER_DEPLOY ||
+           name == ORDER_ROLLBACK;
 }
 
 static enum err decide(struct records_request *r, const struct cluster_view *v,
@@ -178,7 +182,13 @@ static const char *const err_names[ERR_COUNT] = {
 
 void outcome_encode(const struct order *o, struct buf *out)
 {
-    value_put_map(out, 4);
+    value_put_map(out, o->error.limit.name != NULL ? 7 : 5);
+    if (o->error.limit.name != NULL) {
+        value_put_text(out, "limit");
+        value_put_text(out, o->error.limit.name);
+        value_put_text(out, "limit_value");
+        value_put_uint(out, o->error.limit.value);
+    }
     value_put_text(out, "err");
     value_put_text(out, err_names[o->error.err]);
     value_put_text(out, "detail");
@@ -186,6 +196,8 @@ void outcome_encode(const struct order *o, struct buf *out)
     value_put_text(out, "status");
     value_put_uint(out, (uint64_t)o->status);
     put_bin(out, "document", buf_slice(&o->document));
+    value_put_text(out, "version");
+    value_put_uint(out, o->version);
 }
 
 static bool find_err(struct slice map, enum err *ret)
@@ -215,6 +227,13 @@ enum err outcome_decode(struct slice bytes, struct order *o)
         !member_bin(bytes, "document", &document) ||
         (document.len > 0 && value_check(document, VALUE_DEPTH_MAX, &reason) != ERR_OK)) {
         return ERR_CORRUPT;
+    }
+    if (!record_uint(bytes, "version", &o->version)) {
+        o->version = 0; /* an older node */
+    }
+    if (record_text(bytes, "limit", o->limit, sizeof o->limit - 1) &&
+        record_uint(bytes, "limit_value", &error.limit.value)) {
+        error.limit.name = o->limit;
     }
     o->error = error;
     o->status = (int)status;

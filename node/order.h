@@ -26,6 +26,8 @@ enum order_name {
     ORDER_COUNT
 };
 
+enum { ORDER_LIMIT_BYTES = 64 };
+
 struct order_run;
 
 struct order {
@@ -44,9 +46,11 @@ struct order {
     uint32_t shard_count; /* of the cluster */
 
     /* outcome */
-    struct decode_error error; /* err is ERR_OK where it was done */
-    int status;                /* 200, 201 or 204 */
-    struct buf document;       /* empty: none */
+    struct decode_error error;     /* err is ERR_OK where it was done */
+    char limit[ORDER_LIMIT_BYTES]; /* the name of its limit, where another node said so */
+    int status;                    /* 200, 201 or 204 */
+    struct buf document;           /* empty: none */
+    uint64_t version;              /* of what was written (node/records.h); 0: nothing was */
 };
 
 /* Whether it is no harm where it is decided twice. */

@@ -20,6 +20,7 @@ struct order_exchange {
     struct gather_part part; /* to worker 0 */
     struct order order;
     struct order_run run;
+    struct records_wait wait; /* for this node to show it */
 };
 
 static void begin_on_worker_0(struct gather_part *p)
@@ -28,9 +29,16 @@ static void begin_on_worker_0(struct gather_part *p)
     orders_submit(&p->worker->orders, &e->run, ORDER_TIMEOUT_MS);
 }
 
+static void on_shown(struct records_wait *wait)
+{
+    gather_part_done(&CONTAINER_OF(wait, struct order_exchange, wait)->part, ERR_OK);
+}
+
 static void on_decided(struct order_run *r)
 {
-    gather_part_done(&CONTAINER_OF(r, struct order_exchange, run)->part, ERR_OK);
+    struct order_exchange *e = CONTAINER_OF(r, struct order_exchange, run);
+    e->wait = (struct records_wait){.version = r->order->version, .done = on_shown};
+    records_await(&r->orders->worker->records, &e->wait);
 }
 
 static void on_cancel(struct callee *callee)
@@ -63,14 +71,8 @@ static void on_gathered(struct gather *g)
     mem_free(e);
 }
 
-static enum err take_body(struct order_exchange *e)
-{
-    return decode_document(http_exchange_request(e->x), BODY_BYTES_MAX, VALUE_DEPTH_MAX,
-                           &e->order.body, &e->order.error);
-}
-
-void order_open(struct worker *w, struct http_exchange *x, enum order_name name,
-                struct slice subject, bool has_body, const struct token *token)
+static struct order_exchange *prepare(struct http_exchange *x, enum order_name name,
+                                      struct slice subject, const uint8_t *token_hash)
 {
     struct order_exchange *e = MEM_NEW(struct order_exchange);
     e->x = x;
@@ -78,15 +80,41 @@ void order_open(struct worker *w, struct http_exchange *x, enum order_name name,
     order_init(&e->order, name);
     e->run = (struct order_run){.order = &e->order, .done = on_decided};
     e->order.subject = subject.len > 0 ? bytes_new(subject) : NULL;
-    e->order.has_asker = token != NULL;
-    if (token != NULL) {
-        memcpy(e->order.asker_hash, token->hash, DIGEST_BYTES);
+    e->order.has_asker = token_hash != NULL;
+    if (token_hash != NULL) {
+        memcpy(e->order.asker_hash, token_hash, DIGEST_BYTES);
     }
     e->callee.cancel = on_cancel;
     http_exchange_set_user(x, &e->callee);
+    return e;
+}
+
+/* Where there is an error already, the order has it. */
+static void begin(struct worker *w, struct order_exchange *e, enum err err)
+{
     gather_init(&e->gather, w, begin_on_worker_0, on_gathered);
-    if (!has_body || take_body(e) == ERR_OK) {
+    if (err == ERR_OK) {
         gather_ask(&e->gather, &e->part, &w->node->workers[0]);
     }
     gather_asked(&e->gather);
+}
+
+void order_begin(struct worker *w, struct http_exchange *x, enum order_name name,
+                 struct slice subject, struct bytes *body, const uint8_t *token_hash)
+{
+    struct order_exchange *e = prepare(x, name, subject, token_hash);
+    e->order.body = body;
+    begin(w, e, ERR_OK);
+}
+
+void order_open(struct worker *w, struct http_exchange *x, enum order_name name,
+                struct slice subject, bool has_body, const struct token *token)
+{
+    struct order_exchange *e = prepare(x, name, subject, token != NULL ? token->hash : NULL);
+    enum err err = ERR_OK;
+    if (has_body) {
+        err = decode_document(http_exchange_request(x), BODY_BYTES_MAX, VALUE_DEPTH_MAX,
+                              &e->order.body, &e->order.error);
+    }
+    begin(w, e, err);
 }

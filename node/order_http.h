@@ -14,4 +14,9 @@ struct worker;
 void order_open(struct worker *w, struct http_exchange *x, enum order_name name,
                 struct slice subject, bool has_body, const struct token *token);
 
+/* Likewise, with a checked document as the body (NULL: none), whose reference it takes, and the hash of the
+ * token (NULL: none). */
+void order_begin(struct worker *w, struct http_exchange *x, enum order_name name,
+                 struct slice subject, struct bytes *body, const uint8_t *token_hash);
+
 #endif

@@ -66,6 +66,7 @@ static void conclude(struct order_run *r, enum err err)
 static void on_decided(struct records_request *request, enum err err)
 {
     struct order *order = CONTAINER_OF(request, struct order, request);
+    order->version = request->version;
     conclude(order->run, err);
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/invariant.h"
 #include "base/log.h"
 #include "node/node.h"
@@ -13,6 +14,7 @@ void records_init(struct records *s, struct worker *w)
 {
     *s = (struct records){.worker = w};
     list_init(&s->queue);
+    list_init(&s->waits);
 }
 
 void records_open(struct records *s, struct shard *shard)
@@ -45,11 +47,39 @@ static void forget_loaded(struct records *s)
     s->bundle = NULL;
 }
 
+static void end_wait(struct records_wait *w)
+{
+    list_remove(&w->link);
+    w->done(w);
+}
+
+/* Those that are met, or late. */
+static void end_waits(struct records *s, bool all)
+{
+    const struct cluster_view *v = s->worker->node->view;
+    uint64_t now_ms = clock_mono_ms();
+    LIST_FOREACH_SAFE (link, &s->waits) {
+        struct records_wait *w = LIST_ENTRY(link, struct records_wait, link);
+        if (all || (v != NULL && v->version >= w->version) || now_ms >= w->deadline_ms) {
+            end_wait(w);
+        }
+    }
+}
+
+void records_await(struct records *s, struct records_wait *w)
+{
+    list_init(&w->link);
+    list_append(&s->waits, &w->link);
+    w->deadline_ms = clock_mono_ms() + RECORDS_WAIT_MS;
+    end_waits(s, false);
+}
+
 void records_done(struct records *s)
 {
     while (first(s) != NULL) {
         end_first(s, ERR_UNAVAILABLE);
     }
+    end_waits(s, true);
     forget_loaded(s);
 }
 
@@ -109,6 +139,7 @@ static void publish(struct records *s)
     s->loaded->has_admin = s->loaded->has_admin && !s->worker->node->opens_admin;
     node_publish_view(s->worker->node, s->loaded);
     s->loaded = NULL;
+    end_waits(s, false);
     if (s->is_durable && !s->is_stale) {
         end_first(s, ERR_OK);
     }
@@ -220,6 +251,7 @@ static void load(struct records *s)
     s->is_stale = false;
     s->is_loading = true;
     s->loaded = cluster_view_new();
+    s->loaded->version = shard_applied(s->shard)->version;
     row_key_cluster(&start, SLICE(""));
     row_key_cluster(&end, SLICE(LARGE_RECORDS));
     read_job_range(&s->read.job, &start, &end, false, READ_ROWS_MAX, PAGE_BYTES_MAX);
@@ -286,6 +318,7 @@ static enum err propose(struct records *s, struct records_changes *c)
         return err;
     }
     s->is_proposed = true;
+    first(s)->version = header.version;
     s->proposal = (struct proposal){.batch = buf_take(&c->batch), .done = on_proposed};
     shard_propose(s->shard, &s->proposal);
     return ERR_OK;
@@ -317,6 +350,9 @@ void records_tick(struct records *s)
     }
     if (s->is_stale && !s->is_loading) {
         load(s);
+    }
+    if (!list_is_empty(&s->waits)) {
+        end_waits(s, false);
     }
     while (first(s) != NULL && !s->is_proposed && !s->is_loading && !s->is_stale &&
            s->worker->node->view != NULL) {

@@ -23,7 +23,10 @@
 
 struct worker;
 
-enum { RECORDS_REQUESTS_MAX = 256 };
+enum {
+    RECORDS_REQUESTS_MAX = 256,
+    RECORDS_WAIT_MS = 5 * 1000,
+};
 
 /* What a decision writes. */
 struct records_changes {
@@ -42,6 +45,16 @@ struct records_request {
     enum err (*decide)(struct records_request *r, const struct cluster_view *v,
                        struct records_changes *c);
     void (*done)(struct records_request *r, enum err err);
+    uint64_t version; /* of what was written; 0: nothing was */
+};
+
+/* Until this node's view shows what has that version. */
+struct records_wait {
+    uint64_t version;
+    void (*done)(struct records_wait *w); /* once: it does, or it took too long */
+
+    struct list link; /* the records' own */
+    uint64_t deadline_ms;
 };
 
 struct records {
@@ -52,6 +65,7 @@ struct records {
     bool is_proposed; /* its batch is under way */
     bool is_durable;  /* it is, and a view that shows it is not yet published */
     struct proposal proposal;
+    struct list waits;
 
     bool is_stale; /* records have changed since the last load began */
     bool is_loading;
@@ -73,5 +87,8 @@ void records_tick(struct records *s); /* once an iteration of the loop */
 /* `done` is called once: ERR_OVERLOADED at once where too many wait; ERR_UNAVAILABLE where this node
  * does not lead the group; the error of `decide`; ERR_OUTCOME_UNKNOWN; or ERR_OK. */
 void records_submit(struct records *s, struct records_request *r);
+
+/* What another node decided comes here a little later than its outcome. `done` may come from inside. */
+void records_await(struct records *s, struct records_wait *w);
 
 #endif

@@ -11,13 +11,16 @@ struct pattern {
 
 enum { LOCAL = ROUTE_IS_LOCAL, ACTOR = ROUTE_IS_ACTOR, LATER = ROUTE_IS_LATER };
 
+enum { ROUTE_OF_STORAGE = 1 << 30 }; /* beside the scopes */
+
 enum {
     ANYONE = 0,
     CALL = SCOPE_CALL,
     INSPECT = SCOPE_INSPECT,
     DEPLOY = SCOPE_DEPLOY,
     SANDBOX = SCOPE_SANDBOX,
-    ADMIN = SCOPE_ADMIN
+    ADMIN = SCOPE_ADMIN,
+    STORAGE = SCOPE_CALL | ROUTE_OF_STORAGE,
 };
 
 static const struct pattern patterns[ROUTE_COUNT] = {
@@ -89,7 +92,8 @@ enum err route_find(struct slice method, struct slice path, struct route *ret_ro
         ret_route->name = (enum route_name)i;
         ret_route->place = patterns[i].place;
         ret_route->methods = patterns[i].methods;
-        ret_route->scopes = patterns[i].scopes;
+        ret_route->scopes = patterns[i].scopes & ~(uint32_t)ROUTE_OF_STORAGE;
+        ret_route->is_of_storage = (patterns[i].scopes & ROUTE_OF_STORAGE) != 0;
         ret_route->has_actor = begins(patterns[i].text, "v1/*/*/*");
         ret_route->has_namespace = begins(patterns[i].text, "v1/*") ||
                                    begins(patterns[i].text, "w/*") ||

@@ -24,6 +24,7 @@ struct route {
     enum route_place place;
     const char *methods;                       /* "GET, HEAD"; "" for any */
     uint32_t scopes;                           /* of enum scope: one is needed; 0: no token */
+    bool is_of_storage;                        /* classes with code want another scope for it */
     bool has_namespace;                        /* it is the first segment ... */
     bool has_actor;                            /* ... and class and id are the next two */
     struct slice segments[ROUTE_SEGMENTS_MAX]; /* raw text of each `*`, borrowed from the path */

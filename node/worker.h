@@ -153,6 +153,7 @@ struct worker {
     uint64_t tls_generation; /* of the certificate that new connections get */
     uint64_t tls_expires_ms;
     bool was_full;        /* as last logged */
+    size_t deploy_count;  /* under way */
     size_t away_count;    /* own tasks that are with other workers and will come back */
     uint32_t next_source; /* whose ring is looked at first */
     uint64_t next_report_ms;

@@ -35,8 +35,38 @@ static void put_number(yajl_gen json, const char *name, uint64_t value)
     INVARIANT(yajl_gen_integer(json, (long long)value) == yajl_gen_status_ok);
 }
 
+/* Members that some problems have. */
+struct extra {
+    const struct problem_limit *limit;
+    const uint64_t *failed;
+    const struct problem_place *place;
+};
+
+static void put_limit(yajl_gen json, const struct problem_limit *limit)
+{
+    put_string(json, SLICE("limit"));
+    (void)yajl_gen_map_open(json);
+    put_text(json, "name", limit->name);
+    put_number(json, "value", limit->value);
+    (void)yajl_gen_map_close(json);
+}
+
+static void put_place(yajl_gen json, const struct problem_place *place)
+{
+    if (place->file.len > 0 && slice_is_utf8(place->file)) {
+        put_string(json, SLICE("file"));
+        put_string(json, place->file);
+    }
+    if (place->line > 0 && place->line <= INT64_MAX) {
+        put_number(json, "line", place->line);
+    }
+    if (place->column > 0 && place->column <= INT64_MAX) {
+        put_number(json, "column", place->column);
+    }
+}
+
 static void write_members(struct buf *out, enum err err, struct slice detail,
-                          const struct problem_limit *limit, const uint64_t *failed)
+                          const struct extra *extra)
 {
     PRE(err != ERR_OK);
 
@@ -56,15 +86,14 @@ static void write_members(struct buf *out, enum err err, struct slice detail,
     put_text(json, "code", info->code);
     put_bool(json, "retryable", info->retryable);
     put_bool(json, "maybe_applied", info->maybe_applied);
-    if (limit != NULL) {
-        put_string(json, SLICE("limit"));
-        (void)yajl_gen_map_open(json);
-        put_text(json, "name", limit->name);
-        put_number(json, "value", limit->value);
-        (void)yajl_gen_map_close(json);
+    if (extra->limit != NULL) {
+        put_limit(json, extra->limit);
     }
-    if (failed != NULL) {
-        put_number(json, "failed", *failed);
+    if (extra->failed != NULL) {
+        put_number(json, "failed", *extra->failed);
+    }
+    if (extra->place != NULL) {
+        put_place(json, extra->place);
     }
     INVARIANT(yajl_gen_map_close(json) == yajl_gen_status_ok);
     yajl_gen_free(json);
@@ -73,12 +102,18 @@ static void write_members(struct buf *out, enum err err, struct slice detail,
 void problem_write(struct buf *out, enum err err, struct slice detail,
                    const struct problem_limit *limit)
 {
-    write_members(out, err, detail, limit, NULL);
+    write_members(out, err, detail, &(struct extra){.limit = limit});
 }
 
 void problem_write_failed(struct buf *out, enum err err, struct slice detail, uint64_t failed)
 {
-    write_members(out, err, detail, NULL, &failed);
+    write_members(out, err, detail, &(struct extra){.failed = &failed});
+}
+
+void problem_write_at(struct buf *out, enum err err, struct slice detail,
+                      const struct problem_place *place)
+{
+    write_members(out, err, detail, &(struct extra){.place = place});
 }
 
 static const struct {

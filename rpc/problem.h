@@ -27,6 +27,16 @@ void problem_write(struct buf *out, enum err err, struct slice detail,
 /* The same for a transaction's check that failed, with `"failed"`: its index. */
 void problem_write_failed(struct buf *out, enum err err, struct slice detail, uint64_t failed);
 
+/* The same for code, with `"file"`, `"line"` and `"column"`: where it is wrong. Of an empty file nothing is
+ * said, of line and column only where they are from 1 on. */
+struct problem_place {
+    struct slice file;
+    uint64_t line;
+    uint64_t column;
+};
+void problem_write_at(struct buf *out, enum err err, struct slice detail,
+                      const struct problem_place *place);
+
 /* The reason phrase of a status, "" for one that we never send. Static storage. */
 const char *problem_title(int status);
 

@@ -37,10 +37,11 @@ def own_host():
 class Cluster:
     """`nodes` are by their ids. Nodes are given what they need as flags; later starts may have others."""
 
-    def __init__(self, directory, count=3, options=()):
+    def __init__(self, directory, count=3, options=(), binary=None):
         self.directory = str(directory)
         self.certs = os.path.join(self.directory, "certs")
         self.options = [*OPTIONS, *options]
+        self.binary = binary
         self.nodes = {}
         os.makedirs(self.directory, exist_ok=True)
         try:
@@ -57,7 +58,8 @@ class Cluster:
         if not os.path.isdir(f"{certs}/node-{number}"):
             command("cluster", "certs", "--dir", certs, "--node-id", number)
         host = own_host()
-        node = Node(f"{self.directory}/node-{number}", environment=environment, starts=False)
+        node = Node(f"{self.directory}/node-{number}", environment=environment, starts=False,
+                    binary=self.binary)
         node.peer = f"{host}:{PEER_PORT}"
         node.flags = ["--node-id", str(number), "--peer-listen", node.peer, "--cluster-certs",
                       f"{certs}/node-{number}", *flags]

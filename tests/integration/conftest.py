@@ -24,8 +24,8 @@ def start_node(tmp_path, request):
     """start_node("--memory", "64M") gives a node; all of them end with the test."""
     nodes = []
 
-    def start(*options, ca=None, environment=None):
-        node = Node(tmp_path / f"data{len(nodes)}", options, ca, environment)
+    def start(*options, ca=None, environment=None, binary=None):
+        node = Node(tmp_path / f"data{len(nodes)}", options, ca, environment, binary=binary)
         nodes.append(node)
         return node
 

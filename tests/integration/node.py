@@ -29,6 +29,11 @@ def program():
     return os.path.abspath(os.environ.get("DORMOUSED") or os.path.join(builddir, "dormoused"))
 
 
+def built_program(name):
+    """Another program of the build that is tested, by its path in it."""
+    return os.path.join(os.path.dirname(program()), name)
+
+
 def further_arguments():
     """Flags that every node of the run gets, from DORMOUSED_ARGS; a test's own flags win."""
     return shlex.split(os.environ.get("DORMOUSED_ARGS", ""))
@@ -36,13 +41,15 @@ def further_arguments():
 
 class Node:
     """One node on one data directory; `options` are further flags of the command line, `ca` is what its
-    certificate is checked against where it speaks TLS, `environment` what it has beyond ours."""
+    certificate is checked against where it speaks TLS, `environment` what it has beyond ours, `binary` a
+    program in place of dormoused."""
 
-    def __init__(self, data, options=(), ca=None, environment=None, starts=True):
+    def __init__(self, data, options=(), ca=None, environment=None, starts=True, binary=None):
         self.data = str(data)
         self.options = list(options)
         self.ca = ca
         self.environment = dict(environment or {})
+        self.binary = binary or program()
         self.stderr_path = self.data + ".stderr"
         self.process = None
         self.url = None
@@ -89,7 +96,7 @@ class Node:
 
     @property
     def command(self):
-        return [program(), "--data", self.data, "--listen", "127.0.0.1:0", *further_arguments(),
+        return [self.binary, "--data", self.data, "--listen", "127.0.0.1:0", *further_arguments(),
                 *self.options]
 
     @property

@@ -18,7 +18,7 @@ OPEN = {"HEALTHZ", "READYZ"}
 CLUSTER = {"JOIN_TOKENS", "MEMBER", "MEMBER_DRAIN", "MEMBER_UNDRAIN", "MEMBERS", "SHARD_MOVE", "REBALANCE"}
 
 
-def routes():
+def routes(class_name="Store"):
     """(name, method, path, scopes) of each route of node/route.def, in the namespace `{ns}`."""
     with open(os.path.join(ROOT, "node", "route.def"), encoding="utf-8") as f:
         found = re.findall(r'^X\((\w+), "([^"]*)", "([^"]*)", \w+, ([\w |]+)\)', f.read(), re.M)
@@ -27,8 +27,9 @@ def routes():
         path = pattern.replace("**", "x/y")
         if path.startswith(("v1/*", "w/*", "admin/v1/namespaces/*")):
             path = path.replace("*", "{ns}", 1)
-        for part in ["Store", "actor", "name"]:
+        for part in [class_name, "actor", "name"]:
             path = path.replace("*", part, 1)
+        scopes = scopes.replace("STORAGE", "CALL" if class_name == "Store" else "INSPECT")
         wanted = set() if scopes == "ANYONE" else set(scopes.lower().split(" | "))
         for method in methods.split(", ") if methods else ["GET", "POST"]:
             if method != "HEAD":
@@ -83,6 +84,15 @@ def test_each_endpoint_asks_for_its_scope_in_its_namespace(guarded, scope):
             status = ask(guarded, method, path.format(ns=ns), token)
             allowed = name in OPEN or (scope in scopes and ns != "other" and name not in CLUSTER)
             assert (status == 403) != allowed and status != 401, (method, path, ns, status)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_storage_of_a_class_with_code_asks_for_inspect(guarded, scope):
+    token = create(guarded.client, "own", [scope], guarded.root)["token"]
+    for name, method, path, scopes in routes("Counter"):
+        if path.startswith("/v1/{ns}/Counter/"):
+            status = ask(guarded, method, path.format(ns="own"), token)
+            assert (status == 403) == (scope not in scopes), (name, method, path, status)
 
 
 def test_the_cluster_is_changed_with_a_token_of_all_namespaces(guarded):

@@ -190,7 +190,7 @@ ROUTES = [
     ("/v1/test/Store/a/hibernate", "POST"), ("/v1/test/Store/a/watch", "GET"),
     ("/v1/test/Store/a/timers", "GET, HEAD"), ("/v1/test/Store/a/timers/t", "GET, HEAD, PUT, DELETE"),
     ("/v1/test/Store/a/steps", "GET, HEAD"), ("/v1/test/Store/a/steps/s", "POST, PUT"),
-    ("/v1/test", "PUT"), ("/admin/v1/backup", "POST"), ("/admin/v1/audit", "GET, HEAD"),
+    ("/v1/test", "GET, HEAD, PUT"), ("/admin/v1/backup", "POST"), ("/admin/v1/audit", "GET, HEAD"),
     ("/console/", "GET, HEAD"), ("/v1/test/Store/a/call/m", "POST"), ("/admin/v1/cluster/join-tokens", "POST"),
     ("/admin/v1/cluster/members", "POST"), ("/admin/v1/cluster/members/1", "DELETE"),
     ("/admin/v1/cluster/members/1/drain", "POST"), ("/admin/v1/cluster/members/1/undrain", "POST"),
@@ -210,7 +210,7 @@ def test_a_method_that_a_route_does_not_take_is_405_with_allow(client, path, all
 
 
 @pytest.mark.parametrize("method, path", [
-    ("PUT", "/v1/test"), ("POST", "/v1/test/Store/a/call/m"), ("GET", "/v1/test/Store/a/fetch/x"),
+    ("POST", "/v1/test/Store/a/call/m"), ("GET", "/v1/test/Store/a/fetch/x"),
     ("GET", "/v1/test/Store/a/ws"), ("GET", "/v1/test/Store/a/ws/x/y"),
     ("POST", "/v1/test/Store/a/execute"), ("GET", "/w/test/x"),
     ("PUT", "/v1/test/Store/a/sandboxes/s"), ("POST", "/v1/test/Store/a/sandboxes/s/exec"),

@@ -190,6 +190,13 @@ static void a_token_opens_its_scopes_in_its_namespace_until_it_expires(void **st
         {SCOPE_CALL, "ns", "PUT", "/v1/*/Store/a/kv/k", ERR_FORBIDDEN},
         {SCOPE_INSPECT, "ns", "PUT", "/v1/ns/Store/a/kv/k", ERR_FORBIDDEN},
         {SCOPE_DEPLOY, "ns", "PUT", "/v1/ns", ERR_OK},
+        {SCOPE_DEPLOY, "ns", "PUT", "/v1/other", ERR_FORBIDDEN},
+        {SCOPE_DEPLOY, "ns", "GET", "/v1/ns", ERR_OK},
+        {SCOPE_DEPLOY, "ns", "GET", "/v1/ns/versions", ERR_OK},
+        {SCOPE_DEPLOY, "ns", "POST", "/v1/ns/rollback", ERR_OK},
+        {SCOPE_CALL, "ns", "GET", "/v1/ns", ERR_FORBIDDEN},
+        {SCOPE_INSPECT, "ns", "GET", "/v1/ns/versions", ERR_FORBIDDEN},
+        {SCOPE_CALL | SCOPE_INSPECT | SCOPE_ADMIN, "ns", "POST", "/v1/ns/rollback", ERR_FORBIDDEN},
         {SCOPE_CALL, "ns", "PUT", "/v1/ns", ERR_FORBIDDEN},
         {SCOPE_SANDBOX, "ns", "GET", "/v1/ns/Store/a/sandboxes/s", ERR_OK},
         {SCOPE_CALL, "ns", "GET", "/v1/ns/Store/a/sandboxes/s", ERR_FORBIDDEN},
@@ -211,6 +218,48 @@ static void a_token_opens_its_scopes_in_its_namespace_until_it_expires(void **st
         expect_err(ask(v, rows[i].method, rows[i].path, bearer, 5000), ERR_UNAUTHENTICATED);
         cluster_view_unref(v);
     }
+}
+
+/* Whoever may call a class reads and writes through its code, and not past it. */
+static void the_storage_of_a_class_with_code_needs_the_scope_inspect(void **state)
+{
+    (void)state;
+    static const char bearer[] = "Bearer dm_abcdefghijklmnopqrstuvwxyzabcdefghijklmnopq";
+    static const struct {
+        const char *method;
+        const char *rest;
+    } storage[] = {
+        {"GET", ""},        {"DELETE", ""},       {"GET", "/kv"},       {"GET", "/kv/k"},
+        {"PUT", "/kv/k"},   {"POST", "/txn"},     {"GET", "/watch"},    {"POST", "/hibernate"},
+        {"GET", "/timers"}, {"GET", "/timers/t"}, {"PUT", "/timers/t"}, {"DELETE", "/kv/k"},
+    };
+    static const struct {
+        const char *method;
+        const char *rest;
+    } calls[] = {
+        {"POST", "/call/add"}, {"GET", "/fetch/x"}, {"GET", "/ws"},
+        {"POST", "/execute"},  {"GET", "/steps"},   {"POST", "/steps/s"},
+    };
+    struct cluster_view *call = view_with(SCOPE_CALL, "ns", NULL);
+    struct cluster_view *inspect = view_with(SCOPE_INSPECT, "ns", NULL);
+    char path[64];
+    for (size_t i = 0; i < sizeof storage / sizeof storage[0]; i++) {
+        (void)snprintf(path, sizeof path, "/v1/ns/Counter/a%s", storage[i].rest);
+        expect_err(ask(call, storage[i].method, path, bearer, 1000), ERR_FORBIDDEN);
+        expect_err(ask(inspect, storage[i].method, path, bearer, 1000), ERR_OK);
+        (void)snprintf(path, sizeof path, "/v1/ns/%%43ounter/a%s", storage[i].rest);
+        expect_err(ask(call, storage[i].method, path, bearer, 1000), ERR_FORBIDDEN);
+        (void)snprintf(path, sizeof path, "/v1/ns/%%53tore/a%s", storage[i].rest);
+        expect_err(ask(call, storage[i].method, path, bearer, 1000), ERR_OK);
+        expect_err(ask(inspect, storage[i].method, path, bearer, 1000), ERR_FORBIDDEN);
+    }
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        (void)snprintf(path, sizeof path, "/v1/ns/Counter/a%s", calls[i].rest);
+        expect_err(ask(call, calls[i].method, path, bearer, 1000), ERR_OK);
+        expect_err(ask(inspect, calls[i].method, path, bearer, 1000), ERR_FORBIDDEN);
+    }
+    cluster_view_unref(inspect);
+    cluster_view_unref(call);
 }
 
 static void a_token_for_some_actors_opens_no_other(void **state)
@@ -346,6 +395,7 @@ TEST_MAIN(cmocka_unit_test(local_hosts_are_answered), cmocka_unit_test(other_hos
           cmocka_unit_test(a_page_of_our_own_may_ask_and_a_foreign_one_may_not),
           cmocka_unit_test(a_token_is_read_by_the_grammar_of_bearer),
           cmocka_unit_test(a_token_opens_its_scopes_in_its_namespace_until_it_expires),
+          cmocka_unit_test(the_storage_of_a_class_with_code_needs_the_scope_inspect),
           cmocka_unit_test(a_token_for_some_actors_opens_no_other),
           cmocka_unit_test(health_needs_no_token_and_no_host),
           cmocka_unit_test(admin_is_open_to_this_machine_until_there_was_an_admin),

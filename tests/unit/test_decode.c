@@ -14,6 +14,7 @@
 #define ACTOR "/v1/ns/Store/id"
 
 struct fixture {
+    struct cluster_view *view;
     struct test_request request;
     struct request *decoded;
     struct decode_error error;
@@ -21,7 +22,9 @@ struct fixture {
 
 static int setup(void **state)
 {
-    *state = MEM_NEW(struct fixture);
+    struct fixture *f = MEM_NEW(struct fixture);
+    f->view = cluster_view_new();
+    *state = f;
     return 0;
 }
 
@@ -37,6 +40,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     forget(f);
+    cluster_view_unref(f->view);
     mem_free(f);
     return 0;
 }
@@ -64,7 +68,7 @@ static enum err decode(struct fixture *f)
     expect_err(route_find(f->request.http.method, path, &route), ERR_OK);
     request_free(f->decoded);
     f->decoded = NULL;
-    return decode_request(&f->request.http, &route, query, &f->decoded, &f->error);
+    return decode_request(&f->request.http, &route, query, f->view, &f->decoded, &f->error);
 }
 
 static void expect_decoded(struct fixture *f, enum request_kind kind)
@@ -115,6 +119,51 @@ static void the_parts_of_a_path_are_decoded_once(void **state)
     expect_str(f->decoded->address.class, "Store");
     expect_str(f->decoded->address.id, "a/b%20c");
     expect_str(bytes_slice(f->decoded->name), "\xc3\xa4/ ");
+}
+
+/* A namespace with one deployed class. */
+static void deploy(struct fixture *f, const char *ns, const char *class)
+{
+    struct deployed_class c = {slice_of_str(class), CLASS_OBJECT, SLICE("\x90")};
+    const struct deployment d = {.main = SLICE("main.js"),
+                                 .bindings = SLICE("\x80"),
+                                 .env = SLICE("\x80"),
+                                 .modules = SLICE("\x90"),
+                                 .class_count = 1,
+                                 .classes = &c};
+    struct deployments *s = &f->view->deployments;
+    struct release r = {.version = 1, .classes = bytes_new(SLICE("\x90"))};
+    struct buf bundle = {0};
+    struct buf record = {0};
+    char name[RELEASE_NAME_BYTES + 1];
+    memcpy(r.ns, ns, strlen(ns));
+    bundle_encode(&d, &bundle);
+    r.bytes = (uint32_t)bundle.len;
+    release_record_name(&r, name);
+    release_encode(&r, &record);
+    expect_err(deployments_add(s, slice_of_str(name), buf_slice(&record)), ERR_OK);
+    struct bytes *whole = bytes_new(buf_slice(&bundle));
+    expect_err(deployments_give(s, deployments_missing(s), whole), ERR_OK);
+    bytes_unref(whole);
+    buf_done(&record);
+    buf_done(&bundle);
+    release_done(&r);
+}
+
+static void a_class_is_there_where_it_is_deployed(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, "GET", "/v1/ns/Counter/id");
+    expect_refused(f, ERR_NO_SUCH_CLASS, "");
+    deploy(f, "ns", "Counter");
+    begin(f, "GET", "/v1/ns/Counter/id");
+    expect_decoded(f, REQUEST_ACTOR_INFO);
+    begin(f, "GET", "/v1/ns/Store/id");
+    expect_decoded(f, REQUEST_ACTOR_INFO);
+    begin(f, "GET", "/v1/other/Counter/id");
+    expect_refused(f, ERR_NO_SUCH_CLASS, "");
+    begin(f, "GET", "/v1/ns/Count/id");
+    expect_refused(f, ERR_NO_SUCH_CLASS, "");
 }
 
 static void addresses_outside_the_contract_are_refused(void **state)
@@ -526,7 +575,7 @@ static void a_watch_begins_where_its_client_has_come_to(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-TEST_MAIN(TEST(the_parts_of_a_path_are_decoded_once),
+TEST_MAIN(TEST(the_parts_of_a_path_are_decoded_once), TEST(a_class_is_there_where_it_is_deployed),
           TEST(addresses_outside_the_contract_are_refused),
           TEST(ids_and_keys_may_be_as_long_as_the_contract_says),
           TEST(conditions_are_read_from_their_fields),
