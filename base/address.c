@@ -4,6 +4,7 @@
 
 #include <sodium/crypto_auth_hmacsha256.h>
 #include <sodium/crypto_hash_sha256.h>
+#include <sodium/randombytes.h>
 #include <sodium/utils.h>
 
 #include "base/endian.h"
@@ -138,6 +139,14 @@ struct identity address_identity(const struct address *a, const uint8_t key[ADDR
     }
     (void)crypto_hash_sha256_final(&state, hash);
     memcpy(identity.bytes, hash, IDENTITY_HASH_BYTES);
+    tag_of(identity.bytes, a, key, identity.bytes + IDENTITY_HASH_BYTES);
+    return identity;
+}
+
+struct identity address_new_identity(const struct address *a, const uint8_t key[ADDRESS_KEY_BYTES])
+{
+    struct identity identity;
+    randombytes_buf(identity.bytes, IDENTITY_HASH_BYTES);
     tag_of(identity.bytes, a, key, identity.bytes + IDENTITY_HASH_BYTES);
     return identity;
 }

@@ -42,6 +42,9 @@ bool address_class_is_valid(struct slice class);
 /* The address must have passed address_check. */
 struct identity address_identity(const struct address *a, const uint8_t key[ADDRESS_KEY_BYTES]);
 
+/* Of an actor that has no name: 24 random bytes in place of a hash. Of the address namespace and class count. */
+struct identity address_new_identity(const struct address *a, const uint8_t key[ADDRESS_KEY_BYTES]);
+
 /* First 8 bytes of the identity, big-endian, modulo the number of shards. */
 uint32_t identity_shard(const struct identity *identity, uint32_t shard_count);
 

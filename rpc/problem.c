@@ -4,6 +4,7 @@
 
 #include "base/address.h"
 #include "base/invariant.h"
+#include "rpc/value.h"
 
 static void print(void *ctx, const char *text, size_t len)
 {
@@ -40,6 +41,7 @@ struct extra {
     const struct problem_limit *limit;
     const uint64_t *failed;
     const struct problem_place *place;
+    struct slice exception; /* a document; empty: none */
 };
 
 static void put_limit(yajl_gen json, const struct problem_limit *limit)
@@ -62,6 +64,27 @@ static void put_place(yajl_gen json, const struct problem_place *place)
     }
     if (place->column > 0 && place->column <= INT64_MAX) {
         put_number(json, "column", place->column);
+    }
+}
+
+static void put_exception(yajl_gen json, struct slice exception)
+{
+    static const char *const texts[] = {"name", "message", "stack", "file"};
+    static const char *const numbers[] = {"line", "column"};
+    struct slice doc;
+    struct slice text;
+    uint64_t number;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (value_member(exception, texts[i], &doc) && value_get_str(doc, &text)) {
+            put_string(json, slice_of_str(texts[i]));
+            put_string(json, text);
+        }
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (value_member(exception, numbers[i], &doc) && value_get_uint(doc, &number) &&
+            number <= INT64_MAX) {
+            put_number(json, numbers[i], number);
+        }
     }
 }
 
@@ -95,6 +118,9 @@ static void write_members(struct buf *out, enum err err, struct slice detail,
     if (extra->place != NULL) {
         put_place(json, extra->place);
     }
+    if (extra->exception.len > 0) {
+        put_exception(json, extra->exception);
+    }
     INVARIANT(yajl_gen_map_close(json) == yajl_gen_status_ok);
     yajl_gen_free(json);
 }
@@ -108,6 +134,17 @@ void problem_write(struct buf *out, enum err err, struct slice detail,
 void problem_write_failed(struct buf *out, enum err err, struct slice detail, uint64_t failed)
 {
     write_members(out, err, detail, &(struct extra){.failed = &failed});
+}
+
+void problem_write_exception(struct buf *out, enum err err, struct slice detail,
+                             struct slice exception)
+{
+    struct slice doc;
+    if (detail.len == 0 && value_member(exception, "message", &doc) &&
+        !value_get_str(doc, &detail)) {
+        detail = SLICE("");
+    }
+    write_members(out, err, detail, &(struct extra){.exception = exception});
 }
 
 void problem_write_at(struct buf *out, enum err err, struct slice detail,

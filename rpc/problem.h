@@ -27,6 +27,10 @@ void problem_write(struct buf *out, enum err err, struct slice detail,
 /* The same for a transaction's check that failed, with `"failed"`: its index. */
 void problem_write_failed(struct buf *out, enum err err, struct slice detail, uint64_t failed);
 
+/* The same for what user code threw, or is wrong with it: with the members `name`, `message`, `stack`,
+ * `file` (texts), `line` and `column` (numbers) that the msgpack map has. */
+void problem_write_exception(struct buf *out, enum err err, struct slice detail,
+                             struct slice exception);
 /* The same for code, with `"file"`, `"line"` and `"column"`: where it is wrong. Of an empty file nothing is
  * said, of line and column only where they are from 1 on. */
 struct problem_place {

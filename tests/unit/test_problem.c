@@ -2,6 +2,7 @@
 
 #include "rpc/problem.h"
 
+#include "rpc/value.h"
 #include "tests/lib/test.h"
 
 static struct buf problem(enum err err, struct slice detail, const struct problem_limit *limit)
@@ -84,7 +85,7 @@ static void only_what_passes_by_itself_is_retryable(void **state)
     static const int statuses[] = {408, 429, 503, 504, 507};
     for (int err = ERR_OK; err < ERR_COUNT; err++) {
         const struct err_info *info = err_info(err);
-        bool passes = err == ERR_NO_MEMORY || err == ERR_BUSY;
+        bool passes = err == ERR_NO_MEMORY || err == ERR_BUSY || err == ERR_ACTOR_CUT_OFF;
         for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
             passes = passes || info->status == statuses[i];
         }
@@ -98,15 +99,41 @@ static void only_a_write_that_was_under_way_may_have_been_applied(void **state)
 {
     (void)state;
     for (int err = ERR_OK; err < ERR_COUNT; err++) {
-        bool was_under_way =
-            err == ERR_OUTCOME_UNKNOWN || err == ERR_TIMEOUT_IN_DOUBT || err == ERR_IO;
+        bool was_under_way = err == ERR_OUTCOME_UNKNOWN || err == ERR_TIMEOUT_IN_DOUBT ||
+                             err == ERR_IO || err == ERR_ACTOR_CUT_OFF;
         if (err_info(err)->maybe_applied != was_under_way) {
             fail_msg("%s: maybe_applied is %d", err_info(err)->name, err_info(err)->maybe_applied);
         }
     }
 }
 
-TEST_MAIN(cmocka_unit_test(only_what_passes_by_itself_is_retryable),
+static void what_code_threw_has_its_own_members(void **state)
+{
+    (void)state;
+    struct buf thrown = {0};
+    struct buf text = {0};
+    value_put_map(&thrown, 5);
+    value_put_text(&thrown, "name");
+    value_put_text(&thrown, "TypeError");
+    value_put_text(&thrown, "message");
+    value_put_text(&thrown, "no");
+    value_put_text(&thrown, "line");
+    value_put_uint(&thrown, 3);
+    value_put_text(&thrown, "column");
+    value_put_text(&thrown, "four");
+    value_put_text(&thrown, "other");
+    value_put_uint(&thrown, 5);
+    problem_write_exception(&text, ERR_ACTOR_EXCEPTION, SLICE(""), buf_slice(&thrown));
+    expect_str(buf_slice(&text),
+               "{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,"
+               "\"detail\":\"no\",\"code\":\"actor_exception\",\"retryable\":false,"
+               "\"maybe_applied\":false,\"name\":\"TypeError\",\"message\":\"no\",\"line\":3}");
+    buf_done(&thrown);
+    buf_done(&text);
+}
+
+TEST_MAIN(cmocka_unit_test(what_code_threw_has_its_own_members),
+          cmocka_unit_test(only_what_passes_by_itself_is_retryable),
           cmocka_unit_test(only_a_write_that_was_under_way_may_have_been_applied),
           cmocka_unit_test(a_problem_has_the_members_of_the_contract),
           cmocka_unit_test(a_problem_without_detail_says_the_text_of_its_error),
