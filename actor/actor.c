@@ -134,6 +134,10 @@ static void spend(size_t *left, size_t bytes)
 
 static void gate(struct actor *a, struct request *r)
 {
+    if (r->stays_inside) {
+        finish(r);
+        return;
+    }
     r->gate = a->proposed;
     if (is_proven(a, r) && a->committed == a->proposed && a->gated_count == 0) {
         finish(r);

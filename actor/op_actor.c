@@ -1,5 +1,6 @@
 #include "actor/actor.h"
 #include "actor/ops.h"
+#include "actor/registry.h"
 #include "rpc/value.h"
 
 static void put_version(struct buf *out, const char *name, uint64_t v, bool present)
@@ -45,13 +46,19 @@ void actor_facts_answer(struct request *r, const struct actor_facts *f)
     reply_body(&r->reply, 200, &body);
 }
 
+static bool has_code(const struct actor *a)
+{
+    const struct registry *g = a->registry;
+    return g->has_code != NULL && g->has_code(g->has_code_ctx, &a->identity);
+}
+
 /* A visit wakes nobody (actor/registry.h): who is awake for it alone is shown as asleep. */
 enum err op_actor_info(struct turn *t, struct request *r)
 {
     const struct actor *a = t->actor;
     actor_facts_answer(r, &(struct actor_facts){.address = &a->address,
                                                 .exists = t->number != 0,
-                                                .is_awake = !a->is_visit,
+                                                .is_awake = !a->is_visit || has_code(a),
                                                 .shard = a->shard,
                                                 .meta = &t->meta});
     return ERR_OK;

@@ -102,11 +102,32 @@ static enum err forget(struct turn *t, struct request *r)
     return ERR_OK;
 }
 
-/* What is to be posted: {"webhook", "firing", "event"}. */
-static enum err answer_delivery(struct request *r, const struct timer *timer)
+/* Timers of classes with code are delivered to that. */
+static bool is_of_code(const struct turn *t)
 {
+    return !slice_equal_str(t->actor->address.class, "Store");
+}
+
+static bool is_delivered(const struct turn *t, const struct timer *timer)
+{
+    return timer->webhook.len > 0 || is_of_code(t);
+}
+
+/* What is to be delivered: {"address", "failed", "webhook", "firing", "event"}; to code where the webhook
+ * is "". */
+static enum err answer_delivery(struct turn *t, const struct timer *timer)
+{
+    struct request *r = t->request;
+    const struct address *a = &t->actor->address;
     struct buf body = {0};
-    value_put_map(&body, 3);
+    value_put_map(&body, 5);
+    value_put_text(&body, "address");
+    value_put_array(&body, 3);
+    value_put_str(&body, a->ns);
+    value_put_str(&body, a->class);
+    value_put_str(&body, a->id);
+    value_put_text(&body, "failed");
+    value_put_uint(&body, timer->failed_count);
     value_put_text(&body, "webhook");
     value_put_str(&body, timer->webhook);
     value_put_text(&body, "firing");
@@ -156,14 +177,14 @@ static enum err fire(struct turn *t, struct request *r, const struct timer *old,
     }
     timer_plan(&timer, rhythm, t->log_time_ms, r->timer.up_since_ms, &plan);
     timer_fire(&timer, &plan, turn_version(t), t->log_time_ms);
-    if (plan.fires) {
+    if (plan.fires && !is_of_code(t)) {
         record_event(t, name, &timer);
         delete_events(t, buf_slice(&old_events), old_count);
     }
     buf_done(&old_events);
-    if (plan.fires && timer.webhook.len > 0) {
+    if (plan.fires && is_delivered(t, &timer)) {
         timer_row_put(t, name, old, &timer);
-        return answer_delivery(r, &timer);
+        return answer_delivery(t, &timer);
     }
     put_passed(t, name, old, &timer, rhythm);
     r->reply.status = 204;
@@ -176,7 +197,7 @@ static enum err deliver_again(struct turn *t, struct request *r, const struct ti
     struct timer timer = *old;
     timer_guard(&timer, t->log_time_ms);
     timer_row_put(t, bytes_slice(r->name), old, &timer);
-    return answer_delivery(r, &timer);
+    return answer_delivery(t, &timer);
 }
 
 enum err op_timer_fire(struct turn *t, struct request *r)
@@ -198,7 +219,7 @@ enum err op_timer_fire(struct turn *t, struct request *r)
     if (timer.due_ms > t->log_time_ms || timer.due_ms > call->wall_ms) {
         return reply_fail(&r->reply, ERR_BUSY, "The timer is not due.");
     }
-    if (timer.webhook.len > 0) {
+    if (is_delivered(t, &timer)) {
         err = call->may_deliver(call->ctx, r, timer.webhook, timer.firing);
         if (err != ERR_OK) {
             return reply_fail(&r->reply, err, NULL);

@@ -41,6 +41,9 @@ struct registry {
     /* Hears of each batch that changed the index of due times, once it is durable. NULL: nobody */
     void (*on_due)(void *ctx, struct shard *s, struct slice batch);
     void *on_due_ctx;
+    /* Whether the actor's code is awake (actor/code_host.h). NULL: there is no code. */
+    bool (*has_code)(void *ctx, const struct identity *identity);
+    void *has_code_ctx;
     struct zone_cache zones;
     bool allow_private_targets; /* webhooks may go there */
 

@@ -29,6 +29,7 @@ void request_free(struct request *r)
     bytes_unref(r->address_text);
     bytes_unref(r->name);
     bytes_unref(r->body);
+    bytes_unref(r->outcome);
     bytes_unref(r->list.prefix);
     bytes_unref(r->list.start);
     bytes_unref(r->list.start_after);

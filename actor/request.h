@@ -56,6 +56,7 @@ struct list_params {
 /* If-Match: "3" is MATCH_VERSION with 3; If-None-Match: * is MATCH_ABSENT (node/conditions.h). */
 enum match { MATCH_ANY, MATCH_VERSION, MATCH_NOT_VERSION, MATCH_PRESENT, MATCH_ABSENT };
 
+struct code_event;
 struct registry;
 struct request;
 
@@ -94,6 +95,7 @@ struct request {
     uint32_t since_n;
     bool has_since;
     struct timer_call timer;
+    struct bytes *outcome; /* CODE_COMMIT: the body of what the event answers; NULL: none */
     struct bytes *idempotency_key;
     uint8_t hash[REQUEST_HASH_BYTES]; /* of method, target and body, where the key is given */
 
@@ -101,11 +103,13 @@ struct request {
     bool has_token;    /* it came with one: a stream ends when that is revoked */
     uint8_t token_hash[DIGEST_BYTES];
 
-    uint64_t gate;  /* proposals of the actor that must be durable first */
+    bool stays_inside; /* of the actor's own code: no gate, for what leaves has one of its own */
+    uint64_t gate;     /* proposals of the actor that must be durable first */
     bool has_wrote; /* one of these is its own: that it is durable is proof of leadership as well */
     bool awaits_proof;        /* GATED: of leadership, after its turn */
     struct shard_proof proof; /* where it does */
     struct reply reply;
+    struct code_event *code_event;     /* the code host's, while it has it */
     struct registry *registry;         /* that took it */
     void (*done)(struct request *r);   /* the registry's: first stop of the finished request */
     void (*answer)(struct request *r); /* the maker's: the reply is complete, the request is his */

@@ -23,7 +23,8 @@ static const enum request_kind kinds[] = {
     [7] = REQUEST_ACTOR_DELETE, [8] = REQUEST_HIBERNATE,  [9] = REQUEST_WATCH,
     [10] = REQUEST_STEP_BEGIN,  [11] = REQUEST_STEP_END,  [12] = REQUEST_STEP_LIST,
     [13] = REQUEST_TIMER_PUT,   [14] = REQUEST_TIMER_GET, [15] = REQUEST_TIMER_DELETE,
-    [16] = REQUEST_TIMER_LIST,
+    [16] = REQUEST_TIMER_LIST,  [17] = REQUEST_CALL,      [18] = REQUEST_CLASS_FETCH,
+    [19] = REQUEST_EXECUTE,
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -205,9 +206,11 @@ static bool take_name_and_body(struct request *r, const struct slice *fields)
         r->kind == REQUEST_KV_GET || r->kind == REQUEST_KV_PUT || r->kind == REQUEST_KV_DELETE;
     bool is_named = is_key || r->kind == REQUEST_STEP_BEGIN || r->kind == REQUEST_STEP_END ||
                     r->kind == REQUEST_TIMER_PUT || r->kind == REQUEST_TIMER_GET ||
-                    r->kind == REQUEST_TIMER_DELETE;
+                    r->kind == REQUEST_TIMER_DELETE || r->kind == REQUEST_CALL;
     bool has_body = r->kind == REQUEST_KV_PUT || r->kind == REQUEST_TXN ||
-                    r->kind == REQUEST_STEP_END || r->kind == REQUEST_TIMER_PUT;
+                    r->kind == REQUEST_STEP_END || r->kind == REQUEST_TIMER_PUT ||
+                    r->kind == REQUEST_CALL || r->kind == REQUEST_CLASS_FETCH ||
+                    r->kind == REQUEST_EXECUTE;
     if (is_named != is_given(name) || (has_body && !is_given(body)) ||
         (is_named &&
          (name.len == 0 || !is_utf8_of(name, is_key ? KV_KEY_BYTES_MAX : NAME_BYTES_MAX)))) {

@@ -4,6 +4,7 @@
 
 #include "actor/due_window.h"
 #include "actor/request.h"
+#include "actor/timer.h"
 #include "base/invariant.h"
 #include "base/mem.h"
 #include "rpc/json.h"
@@ -36,7 +37,7 @@ struct firing {
     struct row_key key; /* of its due row */
 };
 
-/* A webhook from its post until its outcome is recorded. */
+/* A firing from its delivery, to a webhook or to code, until its outcome is recorded. */
 struct delivery {
     struct webhook_post post;
     struct list link;       /* scheduler.deliveries */
@@ -271,9 +272,8 @@ static void report(struct delivery *v)
     registry_submit(s->registry, v->shard, r, FIRING_TIMEOUT_MS);
 }
 
-static void on_posted(struct webhook_post *p, const char *error)
+static void end_delivery(struct delivery *v, const char *error)
 {
-    struct delivery *v = CONTAINER_OF(p, struct delivery, post);
     if (error != NULL) {
         struct buf text = {0};
         value_put_text(&text, error);
@@ -282,6 +282,36 @@ static void on_posted(struct webhook_post *p, const char *error)
     }
     v->drop_ms = v->scheduler->mono_ms + OUTCOME_TRIES_MS;
     report(v);
+}
+
+static void on_posted(struct webhook_post *p, const char *error)
+{
+    end_delivery(CONTAINER_OF(p, struct delivery, post), error);
+}
+
+/* The text of what the code threw; an exception that says nothing is one all the same. */
+static void on_code(struct request *r)
+{
+    char error[TIMER_ERROR_BYTES_MAX];
+    struct delivery *v = r->user;
+    struct slice doc;
+    struct slice text;
+    const struct reply *reply = &r->reply;
+    if (reply->err == ERR_OK) {
+        request_free(r);
+        end_delivery(v, NULL);
+        return;
+    }
+    text = slice_of_str(reply->detail != NULL ? reply->detail : err_info(reply->err)->text);
+    if (reply->body != NULL && value_member(bytes_slice(reply->body), "message", &doc) &&
+        !value_get_str(doc, &text)) {
+        text = SLICE("");
+    }
+    size_t len = text.len < sizeof error ? text.len : sizeof error - 1;
+    memcpy(error, text.data, len);
+    error[len] = '\0';
+    request_free(r);
+    end_delivery(v, error);
 }
 
 static void retry_outcomes(struct scheduler *s)
@@ -306,28 +336,61 @@ static enum err may_deliver(void *ctx, const struct request *r, struct slice web
             return ERR_BUSY;
         }
     }
+    if (webhook.len == 0) {
+        return scheduler->is_stopped || scheduler->submit_code == NULL ? ERR_OVERLOADED : ERR_OK;
+    }
     return scheduler->is_stopped || !webhooks_have_room(scheduler->webhooks, webhook)
                ? ERR_OVERLOADED
                : ERR_OK;
 }
 
-/* The turn's answer says what to post: {"webhook", "firing", "event"}. */
+/* {"event", "failed"} to the actor's code, which is told in the same words as a webhook. */
+static void deliver_to_code(struct delivery *v, struct slice address, struct slice event,
+                            struct slice failed)
+{
+    struct scheduler *s = v->scheduler;
+    struct request *r = request_new(REQUEST_CODE_TIMER);
+    struct value_iter it = value_items(address);
+    struct slice part;
+    struct address a;
+    struct slice *const parts[] = {&a.ns, &a.class, &a.id};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        bool is_part = value_next(&it, &part) && value_get_str(part, parts[i]);
+        INVARIANT(is_part); /* ours */
+    }
+    struct buf body = {0};
+    value_put_map(&body, 2);
+    value_put_text(&body, "event");
+    value_put_raw(&body, event);
+    value_put_text(&body, "failed");
+    value_put_raw(&body, failed);
+    r->body = bytes_new(buf_slice(&body));
+    buf_done(&body);
+    request_set_address(r, &a);
+    r->identity = v->identity;
+    r->name = bytes_ref(v->name);
+    r->answer = on_code;
+    r->user = v;
+    s->submit_code(s->code_ctx, v->shard, r, CODE_DELIVERY_MS);
+}
+
+/* The turn's answer says what to deliver, and where. */
 static void deliver(struct schedule *d, const struct request *r)
 {
     struct scheduler *s = d->scheduler;
     struct slice answer = bytes_slice(r->reply.body);
     struct slice doc;
     struct slice event;
+    struct slice failed;
+    struct slice address;
     struct slice url;
     uint64_t firing;
     bool is_whole = value_member(answer, "webhook", &doc) && value_get_str(doc, &url) &&
                     value_member(answer, "firing", &doc) && value_get_uint(doc, &firing) &&
-                    value_member(answer, "event", &event);
+                    value_member(answer, "event", &event) &&
+                    value_member(answer, "failed", &failed) &&
+                    value_member(answer, "address", &address);
     INVARIANT(is_whole); /* ours */
-    struct buf json = {0};
-    value_to_json(event, &json);
-    struct bytes *body = bytes_new(buf_slice(&json));
-    buf_done(&json);
     struct delivery *v = MEM_NEW(struct delivery);
     v->scheduler = s;
     v->shard = d->shard;
@@ -338,6 +401,14 @@ static void deliver(struct schedule *d, const struct request *r)
     v->post.done = on_posted;
     list_init(&v->link);
     list_append(&s->deliveries, &v->link);
+    if (url.len == 0) {
+        deliver_to_code(v, address, event, failed);
+        return;
+    }
+    struct buf json = {0};
+    value_to_json(event, &json);
+    struct bytes *body = bytes_new(buf_slice(&json));
+    buf_done(&json);
     webhooks_post(s->webhooks, &v->post, url, body);
     bytes_unref(body);
 }

@@ -33,9 +33,10 @@ enum {
     SCHEDULER_MAGIC = 0x73636801,
     FIRINGS_MAX = 64, /* turns under way */
     FIRING_TIMEOUT_MS = 10 * 1000,
-    FIRING_RETRY_MS = 1000,       /* after a turn that could not be */
-    FIRING_OVERLOADED_MS = 100,   /* after one that a full queue refused */
-    OUTCOME_TRIES_MS = 60 * 1000, /* then the timer's guard tries again */
+    FIRING_RETRY_MS = 1000,            /* after a turn that could not be */
+    FIRING_OVERLOADED_MS = 100,        /* after one that a full queue refused */
+    CODE_DELIVERY_MS = 15 * 60 * 1000, /* of a class's alarm() or onTimer() */
+    OUTCOME_TRIES_MS = 60 * 1000,      /* then the timer's guard tries again */
     DUE_PAGE_BYTES_MAX = 512 * 1024,
     DUE_PAGE_RETRY_MS = 100,
     DUE_LAG_MS = 10, /* how soon log time is looked at again where it is behind the wall clock */
@@ -45,6 +46,9 @@ struct scheduler {
     uint32_t magic;
     struct registry *registry;
     struct webhooks *webhooks;
+    /* Runs a CODE_TIMER of an actor with code (actor/code_host.h). NULL: there is no code. */
+    void (*submit_code)(void *ctx, struct shard *shard, struct request *r, uint32_t timeout_ms);
+    void *code_ctx;
     struct map schedules;   /* by shard id */
     struct heap heads;      /* schedules with a waiting entry: nearest due time first */
     struct heap held;       /* due entries that wait for another try: monotonic ms */

@@ -1,0 +1,255 @@
+/* Events of a session: from a client's request to its answer.
+ *
+ *     WAITS --a key--> KEYED --no record--> WAITS --EVENT--> SENT --DONE--> ENDING --durable--> freed
+ *
+ * A client that goes away, or whose time is over, leaves the event behind: what the code does goes on. */
+#include "actor/code_own.h"
+#include "actor/isolate_frame.h"
+#include "base/invariant.h"
+#include "base/mem.h"
+
+enum { RESPONSE_ITEMS = 3 };
+
+/* A state change has one door. */
+void code_event_move(struct code_event *e, enum code_event_stage to)
+{
+    e->session->waiting_count -= e->stage == CODE_EVENT_WAITS ? 1 : 0;
+    e->session->waiting_count += to == CODE_EVENT_WAITS ? 1 : 0;
+    e->stage = to;
+}
+
+struct code_event *code_event_new(struct code_session *s, struct request *r, uint32_t timeout_ms)
+{
+    struct code_event *e = MEM_NEW(struct code_event);
+    e->stage = CODE_EVENT_WAITS;
+    e->session = s;
+    e->request = r;
+    e->kind = r->kind;
+    e->id = ++s->last_event_id;
+    list_init(&e->link);
+    list_append(&s->events, &e->link);
+    s->event_count++;
+    s->waiting_count++;
+    s->client_count++;
+    s->host->stats.events++;
+    r->stage = REQUEST_RUNNING;
+    r->code_event = e;
+    heap_set(&s->host->deadlines, &e->deadline, s->host->now_ms + timeout_ms);
+    return e;
+}
+
+/* Its client gets no more of it. */
+static struct request *part(struct code_event *e)
+{
+    struct request *r = e->request;
+    if (r != NULL) {
+        heap_remove(&e->session->host->deadlines, &e->deadline);
+        e->session->client_count--;
+        e->request = NULL;
+        r->code_event = NULL;
+        r->stage = REQUEST_DONE;
+    }
+    return r;
+}
+
+void code_event_free(struct code_event *e)
+{
+    PRE(e->request == NULL);
+    list_remove(&e->link);
+    e->session->event_count--;
+    e->session->waiting_count -= e->stage == CODE_EVENT_WAITS ? 1 : 0;
+    mem_free(e);
+}
+
+void code_event_answer(struct code_event *e)
+{
+    struct request *r = part(e);
+    r->answer(r);
+}
+
+static void fill_in(struct reply *reply, enum err err, struct slice exception)
+{
+    struct slice doc;
+    struct slice message;
+    bool has_message = exception.len > 0 && value_member(exception, "message", &doc) &&
+                       value_get_str(doc, &message);
+    bool is_whole =
+        err == ERR_ACTOR_EXCEPTION || err == ERR_ACTOR_CUT_OFF || err == ERR_INVALID_CODE;
+    if (has_message && !is_whole) {
+        (void)reply_fail(reply, err, "%.*s", (int)message.len, (const char *)message.data);
+        return;
+    }
+    (void)reply_fail(reply, err, NULL);
+    if (is_whole && exception.len > 0) {
+        reply->body = bytes_new(exception);
+    }
+}
+
+/* Ends the event. `exception` is a document, or empty. */
+void code_event_fail(struct code_event *e, enum err err, struct slice exception)
+{
+    struct request *r = part(e);
+    code_event_free(e);
+    if (r == NULL) {
+        return;
+    }
+    fill_in(&r->reply, err, exception);
+    r->answer(r);
+}
+
+struct code_event *code_event_find(const struct code_session *s, uint64_t id)
+{
+    LIST_FOREACH (link, &s->events) {
+        struct code_event *e = LIST_ENTRY(link, struct code_event, link);
+        if (e->id == id) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+/* Nobody waits for it any more; the isolate is told, where it has it. */
+static void leave(struct code_event *e, enum err err)
+{
+    struct code_session *s = e->session;
+    struct request *r = part(e);
+    if (e->stage == CODE_EVENT_WAITS) {
+        code_event_free(e);
+    } else if (e->stage == CODE_EVENT_SENT) {
+        struct buf frame = {0};
+        code_frame_begin(&frame, FRAME_CANCEL, e->id, 0);
+        code_frame_send(s, &frame);
+    }
+    (void)reply_fail(&r->reply, err, NULL);
+    r->answer(r);
+}
+
+void code_event_time_out(struct code_event *e)
+{
+    bool is_begun = e->stage == CODE_EVENT_SENT || e->stage == CODE_EVENT_ENDING;
+    leave(e, is_begun ? ERR_TIMEOUT_IN_DOUBT : ERR_TIMEOUT);
+}
+
+void code_event_cancel(struct code_event *e)
+{
+    leave(e, ERR_CLOSED);
+}
+
+/* DONE */
+
+/* [status, fields, body]: the body is last, so that an answer shows it where it lies. */
+static struct bytes *response_of(struct slice result)
+{
+    struct value_iter it = value_items(result);
+    struct slice item;
+    struct buf out = {0};
+    value_put_array(&out, RESPONSE_ITEMS);
+    for (int i = 0; i < RESPONSE_ITEMS; i++) {
+        if (!value_next(&it, &item)) {
+            buf_done(&out);
+            return NULL;
+        }
+        value_put_raw(&out, item);
+    }
+    struct bytes *response = bytes_new(buf_slice(&out));
+    buf_done(&out);
+    return response;
+}
+
+/* [result] of a call; [status, fields, body, ...] of a fetch, as it is. NULL: it is malformed. */
+static struct bytes *outcome_of(const struct code_event *e, struct slice result)
+{
+    struct slice doc;
+    struct buf out = {0};
+    const char *reason;
+    if (e->kind == REQUEST_CODE_TIMER) {
+        value_put_nil(&out);
+        struct bytes *nothing = bytes_new(buf_slice(&out));
+        buf_done(&out);
+        return nothing;
+    }
+    if (e->kind == REQUEST_CLASS_FETCH || e->kind == REQUEST_MODULE_FETCH) {
+        return response_of(result);
+    }
+    if (!value_get_bin(result, &doc) || value_check(doc, VALUE_DEPTH_MAX, &reason) != ERR_OK) {
+        return NULL;
+    }
+    if (e->kind == REQUEST_EXECUTE) {
+        code_run_outcome(e->session, doc, &out);
+    } else {
+        value_put_map(&out, 1);
+        value_put_text(&out, "result");
+        value_put_raw(&out, doc);
+    }
+    struct bytes *outcome = bytes_new(buf_slice(&out));
+    buf_done(&out);
+    return outcome;
+}
+
+static struct bytes *exception_of(const struct code_event *e, struct slice exception)
+{
+    struct buf out = {0};
+    if (value_type(exception) != VALUE_MAP) {
+        return NULL;
+    }
+    if (e->kind == REQUEST_EXECUTE) {
+        code_run_error(e->session, "exception", exception, &out);
+    } else {
+        buf_append_slice(&out, exception);
+    }
+    struct bytes *outcome = bytes_new(buf_slice(&out));
+    buf_done(&out);
+    return outcome;
+}
+
+static void set_key(struct request *turn, const struct request *asked)
+{
+    if (asked != NULL && asked->idempotency_key != NULL) {
+        turn->idempotency_key = bytes_ref(asked->idempotency_key);
+        memcpy(turn->hash, asked->hash, sizeof turn->hash);
+    }
+}
+
+void code_event_done(struct code_session *s, struct value_iter *frame)
+{
+    struct slice id_doc;
+    struct slice ok_doc;
+    struct slice result;
+    struct slice writes;
+    uint64_t id;
+    bool is_ok;
+    if (!value_next(frame, &id_doc) || !value_get_uint(id_doc, &id) ||
+        !value_next(frame, &ok_doc) || !value_get_bool(ok_doc, &is_ok) ||
+        !value_next(frame, &result) || !value_next(frame, &writes)) {
+        code_bad_frame(s);
+        return;
+    }
+    struct code_event *e = code_event_find(s, id);
+    if (e == NULL || e->stage != CODE_EVENT_SENT) {
+        code_bad_frame(s);
+        return;
+    }
+    struct bytes *outcome = is_ok ? outcome_of(e, result) : exception_of(e, result);
+    if (outcome == NULL) {
+        code_bad_frame(s);
+        return;
+    }
+    struct code_turn *t;
+    struct request *r = code_turn_new(s, REQUEST_CODE_COMMIT, CODE_TURN_DONE, &t);
+    t->event = e;
+    t->is_exception = !is_ok;
+    r->body = value_type(writes) == VALUE_NIL ? NULL : bytes_new(writes);
+    if (is_ok || s->is_run) {
+        r->outcome = outcome;
+    } else {
+        t->args = outcome;
+    }
+    if (is_ok) {
+        set_key(r, e->request);
+    }
+    code_event_move(e, CODE_EVENT_ENDING);
+    code_turn_submit(r);
+    if (s->is_run) {
+        code_session_end(s, ERR_ACTOR_CUT_OFF);
+    }
+}

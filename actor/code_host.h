@@ -1,0 +1,164 @@
+/* The code host of a worker: runs the code of actors whose class has any, in isolates (DESIGN section 5).
+ *
+ *     code_host_submit --storage of section 3--> registry
+ *           |
+ *           | call, fetch, execute: an event
+ *           v
+ *        session of the actor --START, EVENT--> isolate (a process of its own, hostile)
+ *           ^      |                               |
+ *           |      +<------ ASK, WRITE, DONE ------+
+ *           |      |
+ *           |      +-- turns of the actor: reads, and batches of what it wrote --> registry
+ *           +------ their replies: answers to the isolate, and, behind the output gate, to clients
+ *
+ * A session is one isolate that runs one actor:
+ *
+ *     STARTING --STARTED--> READY --idle, redeployed, killed, died, shard lost--> ENDED --> freed
+ *
+ * What leaves an isolate (an answer, a call of another actor, a request to the outside) waits for a turn
+ * of the actor that comes after all that the isolate wrote before: the registry's output gate holds it until
+ * that is durable. What an event wrote last goes into one batch with its answer's idempotency record.
+ *
+ * Invariants
+ *   - an identity has at most one session that is not ENDED.
+ *   - every request that was submitted is answered once; every turn's answer finds its session.
+ *
+ * Pure: processes, clocks and other actors are behind the hooks. */
+#ifndef ACTOR_CODE_HOST_H
+#define ACTOR_CODE_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "actor/registry.h"
+#include "actor/request.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/slice.h"
+
+struct code_session;
+struct code_call;
+struct isolate; /* of the hooks: one process */
+
+enum {
+    CODE_EVENTS_MAX = 1024, /* of one actor, under way or waiting; more are ERR_OVERLOADED */
+    CODE_TURNS_MAX = 256,   /* of one actor's code; beyond, its isolate is not read */
+    CODE_SESSIONS_MAX = 4096,
+    CODE_IDLE_MS = 10 * 1000,         /* until an isolate without anything to do goes */
+    CODE_BUSY_IDLE_MS = 120 * 1000,   /* ... and one that waits for timers or the outside */
+    CODE_EVENT_CPU_MS = 30 * 1000,    /* of CPU time, from one event to the next */
+    CODE_START_MS = 30 * 1000,        /* to evaluate its code and construct the class */
+    CODE_TURN_TIMEOUT_MS = 30 * 1000, /* of a turn of the code's own */
+    CODE_CPU_LOOK_MS = 50,            /* at least between two looks at a process's CPU time */
+};
+
+/* What a deployment says of a class; the slices are borrowed during the call. */
+struct code_class {
+    uint64_t version;
+    struct slice modules; /* documents, as START has them */
+    struct slice main;    /* text */
+    struct slice env;     /* a document */
+    struct slice bindings;
+};
+
+struct code_usage {
+    uint64_t cpu_us;
+    uint64_t peak_bytes;
+};
+
+enum { CODE_RUN_MEMORY_BYTES = 64 << 20, CODE_CLASS_MEMORY_BYTES = 128 << 20 };
+
+struct code_limits {
+    uint64_t memory_bytes;
+    uint32_t cpu_ms;
+    uint32_t wall_ms;
+};
+
+/* How an isolate ended. */
+struct code_end {
+    bool out_of_memory;
+    struct code_usage usage;
+};
+
+struct code_hooks {
+    /* Of what is deployed under that name; 0: nothing. The class "" is the module's default export. */
+    uint64_t (*version)(void *ctx, struct slice ns, struct slice class);
+    bool (*find)(void *ctx, struct slice ns, struct slice class, struct code_class *ret);
+    /* A process for the session; NULL, and why, where there can be none now. */
+    struct isolate *(*take)(void *ctx, struct code_session *s, const struct code_limits *limits,
+                            const char **ret_why);
+    void (*send)(struct isolate *i, struct slice frame); /* never from inside `ended` */
+    void (*pause)(struct isolate *i, bool paused);       /* its frames are not wanted now */
+    void (*kill)(struct isolate *i); /* it is gone: nothing more is heard of it */
+    /* `wants_peak`: of its memory, which costs more to know. */
+    void (*usage)(struct isolate *i, bool wants_peak, struct code_usage *ret);
+    /* The identity of a name, of a hexadecimal id, or a new one: 64 hexadecimal digits. False: the
+     * text is no id of that class. */
+    bool (*identify)(void *ctx, struct slice ns, struct slice class, struct slice name,
+                     struct slice hex, char ret_hex[2 * IDENTITY_BYTES + 1]);
+    /* Another actor is called; code_host_called with `call` when it has answered. The request's address
+     * is set, its identity is not. */
+    void (*call)(void *ctx, struct code_call *call, struct request *r);
+    /* A request to the outside: the arguments of its ASK; likewise. */
+    void (*fetch)(void *ctx, struct code_call *call, struct slice args);
+    void (*log)(void *ctx, const struct code_session *s, struct slice level, struct slice text);
+};
+
+/* Something that an isolate waits for, outside of its actor. The hook's from the call on. */
+struct code_call {
+    struct code_session *session;
+    uint64_t ask;
+};
+
+struct code_stats {
+    uint64_t events;
+    uint64_t sessions;   /* begun */
+    uint64_t cut_off;    /* sessions that ended with events under way */
+    uint64_t cpu_us;     /* of those that have ended */
+    uint64_t frames_bad; /* isolates killed for what they said */
+};
+
+struct code_host {
+    struct registry *registry;
+    const struct code_hooks *hooks;
+    void *ctx;
+    struct map sessions;   /* by identity; those that are not ENDED, runs left out */
+    struct list by_use;    /* all that are not ENDED: least recently used first */
+    struct list ended;     /* they wait for their turns and calls to come back */
+    size_t session_count;  /* not ENDED */
+    struct heap deadlines; /* of events whose client waits: nearest first */
+    struct heap checks;    /* of sessions: when to look at them again */
+    uint64_t now_ms;
+    bool is_stopped;
+    struct code_stats stats;
+};
+
+void code_host_init(struct code_host *h, struct registry *registry, const struct code_hooks *hooks,
+                    void *ctx);
+void code_host_attach(struct code_host *h); /* once the registry is initialised */
+void code_host_stop(struct code_host *h);   /* all sessions end; before registry_done */
+void code_host_done(struct code_host *h);   /* after registry_done */
+
+/* Runs any request of an actor of `shard`, as registry_submit does. */
+void code_host_submit(struct code_host *h, struct shard *shard, struct request *r,
+                      uint32_t timeout_ms);
+/* A MODULE_FETCH, which is of no actor: it has no storage, and runs where it is asked. The identity is
+ * that of code_host_module. */
+void code_host_submit_module(struct code_host *h, struct request *r, uint32_t timeout_ms);
+struct identity code_host_module(struct slice ns);
+void code_host_cancel(struct code_host *h, struct request *r);
+void code_host_depose(struct code_host *h, struct shard *shard); /* before registry_depose */
+
+void code_host_tick(struct code_host *h, uint64_t now_ms);
+uint64_t code_host_next_ms(const struct code_host *h); /* UINT64_MAX: never */
+
+/* What comes from outside: a frame of the session's isolate; that it has died by itself; the outcome of
+ * a call. `payload` is a document; an error's is a map. The call is freed. */
+void code_host_on_frame(struct code_session *s, struct slice frame);
+void code_host_on_end(struct code_session *s, const struct code_end *end);
+void code_host_called(struct code_call *call, bool is_ok, struct slice payload);
+
+const struct address *code_session_address(const struct code_session *s);
+
+#endif

@@ -1,0 +1,138 @@
+/* What the files of the code host share; for nobody else. */
+#ifndef ACTOR_CODE_OWN_H
+#define ACTOR_CODE_OWN_H
+
+#include "actor/code_host.h"
+#include "rpc/value.h"
+
+enum { CODE_SESSION_MAGIC = 0x636f6401, CODE_TURN_MAGIC = 0x636f6402 };
+
+enum code_state { CODE_STARTING, CODE_READY, CODE_ENDED, CODE_STATE_COUNT };
+
+struct code_session {
+    uint32_t magic;
+    enum code_state state;
+    struct code_host *host;
+    struct shard *shard;
+    struct map_node by_identity; /* host.sessions; not of a run */
+    struct list by_use;          /* host.by_use or host.ended */
+    struct identity identity;
+    struct address address; /* slices of address_text */
+    struct bytes *address_text;
+    uint64_t version;        /* of the deployment */
+    struct isolate *isolate; /* NULL: ENDED */
+    struct list events;
+    uint32_t event_count;
+    uint32_t client_count;  /* of these, those that somebody waits for */
+    uint32_t waiting_count; /* WAITS */
+    uint32_t turn_count;    /* turns and calls under way */
+    bool is_paused;
+    bool is_busy;   /* the isolate waits for something that only it knows of */
+    bool is_ending; /* further up the stack */
+    bool is_run;    /* of execute: one event, then it ends */
+    struct code_limits limits;
+    uint64_t began_ms;
+    uint64_t used_ms;
+    uint64_t last_event_id;
+    struct code_usage last_usage; /* once its isolate is gone */
+    uint64_t cpu_since_us;        /* its CPU time when the newest event came */
+    struct heap_node check;
+    struct buf logs; /* of a run: documents */
+    uint32_t log_count;
+};
+
+enum code_event_stage {
+    CODE_EVENT_WAITS,  /* for the session to start, or for another with its key */
+    CODE_EVENT_KEYED,  /* a turn looks for its key's record */
+    CODE_EVENT_SENT,   /* the isolate has it */
+    CODE_EVENT_ENDING, /* its last writes are on their way */
+};
+
+struct code_event {
+    enum code_event_stage stage;
+    struct list link; /* session.events */
+    struct code_session *session;
+    struct request *request; /* NULL: nobody waits any more */
+    enum request_kind kind;  /* its */
+    uint64_t id;
+    bool is_new; /* nothing is recorded under its key */
+    struct heap_node deadline;
+};
+
+enum code_turn_kind {
+    CODE_TURN_BEGIN, /* of an event: its idempotency record */
+    CODE_TURN_DONE,  /* of an event: its last writes */
+    CODE_TURN_ASK,   /* the reply is the answer */
+    CODE_TURN_CALL,  /* then another actor is called */
+    CODE_TURN_FETCH, /* then the outside is */
+    CODE_TURN_WRITE, /* nobody waits for it */
+};
+
+/* A request to the registry on behalf of a session. */
+struct code_turn {
+    uint32_t magic;
+    enum code_turn_kind kind;
+    struct code_session *session;
+    struct code_event *event; /* BEGIN, DONE */
+    uint64_t ask;
+    bool is_exception;  /* DONE: the event threw */
+    struct bytes *args; /* CALL, FETCH; DONE: the exception */
+    bool is_fetch;      /* CALL: of the other's fetch() */
+};
+
+/* code_session.c */
+struct code_session *code_session_new(struct code_host *h, struct shard *shard,
+                                      const struct request *r, bool is_run);
+void code_session_end(struct code_session *s, enum err err);
+/* Those that the isolate has get the exception, in doubt; those that it has not may be tried again. */
+void code_session_cut(struct code_session *s, struct slice exception);
+void code_session_fail_start(struct code_session *s, struct slice exception);
+void code_session_stop_run(struct code_session *s, const char *code);
+struct code_session *code_session_find(const struct code_host *h, const struct identity *identity);
+void code_session_free_if_over(struct code_session *s);
+void code_session_start(struct code_session *s, struct request *r);
+void code_session_deliver(struct code_session *s); /* events that wait, as far as they may go */
+void code_session_touch(struct code_session *s);
+
+/* code_event.c */
+struct code_event *code_event_new(struct code_session *s, struct request *r, uint32_t timeout_ms);
+void code_event_free(struct code_event *e);
+void code_event_move(struct code_event *e, enum code_event_stage to);
+struct code_event *code_event_find(const struct code_session *s, uint64_t id);
+void code_event_answer(struct code_event *e); /* its request's reply is complete */
+void code_event_fail(struct code_event *e, enum err err, struct slice exception);
+void code_event_done(struct code_session *s, struct value_iter *frame); /* DONE came */
+void code_event_time_out(struct code_event *e);
+void code_event_cancel(struct code_event *e); /* its client is gone */
+
+/* code_ask.c */
+void code_ask(struct code_session *s, struct value_iter *frame);   /* ASK came */
+void code_write(struct code_session *s, struct value_iter *frame); /* WRITE came */
+
+void code_call_actor(struct code_call *call, bool is_fetch, struct slice args);
+
+/* code_run.c */
+void code_run_outcome(const struct code_session *s, struct slice result, struct buf *out);
+/* What ended a run: "cpu_exceeded", ... or an exception, which is a document. */
+void code_run_error(const struct code_session *s, const char *code, struct slice exception,
+                    struct buf *out);
+void code_run_log(struct code_session *s, struct slice level, struct slice text);
+
+/* code_turn.c */
+struct request *code_turn_new(struct code_session *s, enum request_kind kind,
+                              enum code_turn_kind what, struct code_turn **ret_turn);
+void code_turn_submit(struct request *r);
+void code_turn_is_back(struct code_session *s); /* a turn or a call: the session may be gone then */
+void code_answer(struct code_session *s, uint64_t ask, bool is_ok, struct slice payload);
+void code_answer_error(struct code_session *s, uint64_t ask, const struct reply *reply);
+
+/* code_frame.c */
+enum { CODE_FRAME_DEPTH = 8 }; /* of what the host reads; values of users are bytes in it */
+void code_frame_begin(struct buf *out, uint8_t kind, uint64_t id, uint32_t items);
+void code_frame_send(struct code_session *s, struct buf *frame); /* and frees it */
+void code_frame_start(const struct code_session *s, const struct code_class *c, struct buf *out);
+bool code_frame_start_run(const struct code_session *s, struct slice body, struct buf *out);
+void code_frame_event(const struct code_event *e, struct buf *out);
+void code_bad_frame(struct code_session *s); /* the isolate broke the protocol: it is killed */
+
+#endif

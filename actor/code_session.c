@@ -1,0 +1,464 @@
+/* One isolate that runs one actor's code, from its START to its end. */
+#include "actor/code_own.h"
+#include "actor/isolate_frame.h"
+#include "base/endian.h"
+#include "base/invariant.h"
+#include "base/mem.h"
+
+enum {
+    LOG_BYTES_MAX = 8 * 1024,
+    RUN_CPU_MS = 1000,
+    RUN_CPU_MS_MAX = 60 * 1000,
+    RUN_MEMORY_MB_MAX = 1024,
+    RUN_MEMORY_MB_MIN = 16,
+};
+
+/* A state change has one door. */
+static void session_move(struct code_session *s, enum code_state to)
+{
+    static const bool allowed[CODE_STATE_COUNT][CODE_STATE_COUNT] = {
+        [CODE_STARTING] = {[CODE_READY] = true, [CODE_ENDED] = true},
+        [CODE_READY] = {[CODE_ENDED] = true},
+    };
+    INVARIANT(allowed[s->state][to]);
+    s->state = to;
+}
+
+static uint64_t hash_of_identity(const struct identity *identity)
+{
+    return get_be64(identity->bytes + 8);
+}
+
+static uint64_t limit_of(struct slice limits, const char *name, uint64_t low, uint64_t high,
+                         uint64_t otherwise)
+{
+    struct slice doc;
+    uint64_t value;
+    if (!value_member(limits, name, &doc) || !value_get_uint(doc, &value)) {
+        return otherwise;
+    }
+    return value < low ? low : value > high ? high : value;
+}
+
+/* Of a run: {"limits": {"cpu_ms", "wall_ms", "memory_mb"}} within what the node allows. */
+static void read_limits(struct slice body, struct code_limits *ret)
+{
+    static const uint8_t nil = 0xc0;
+    struct slice limits;
+    if (!value_member(body, "limits", &limits)) {
+        limits = slice_of(&nil, 1);
+    }
+    ret->cpu_ms = (uint32_t)limit_of(limits, "cpu_ms", 1, RUN_CPU_MS_MAX, RUN_CPU_MS);
+    ret->wall_ms =
+        (uint32_t)limit_of(limits, "wall_ms", 1, REQUEST_TIMEOUT_MS_MAX, REQUEST_TIMEOUT_MS);
+    ret->memory_bytes = limit_of(limits, "memory_mb", RUN_MEMORY_MB_MIN, RUN_MEMORY_MB_MAX,
+                                 CODE_RUN_MEMORY_BYTES >> 20)
+                        << 20;
+}
+
+struct code_session *code_session_new(struct code_host *h, struct shard *shard,
+                                      const struct request *r, bool is_run)
+{
+    struct code_session *s = MEM_NEW(struct code_session);
+    s->magic = CODE_SESSION_MAGIC;
+    s->host = h;
+    s->shard = shard;
+    s->identity = r->identity;
+    s->address = r->address;
+    s->address_text = bytes_ref(r->address_text);
+    s->is_run = is_run;
+    s->began_ms = h->now_ms;
+    s->used_ms = h->now_ms;
+    s->limits =
+        (struct code_limits){.memory_bytes = CODE_CLASS_MEMORY_BYTES, .cpu_ms = CODE_EVENT_CPU_MS};
+    if (is_run) {
+        read_limits(bytes_slice(r->body), &s->limits);
+    }
+    list_init(&s->by_use);
+    list_init(&s->events);
+    list_append(&h->by_use, &s->by_use);
+    h->session_count++;
+    h->stats.sessions++;
+    if (!is_run) {
+        map_add(&h->sessions, &s->by_identity, hash_of_identity(&s->identity));
+    }
+    return s;
+}
+
+struct code_session *code_session_find(const struct code_host *h, const struct identity *identity)
+{
+    struct map_node *n = map_find(&h->sessions, hash_of_identity(identity));
+    for (; n != NULL; n = map_next_same(n)) {
+        struct code_session *s = CONTAINER_OF(n, struct code_session, by_identity);
+        if (memcmp(&s->identity, identity, sizeof *identity) == 0) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+const struct address *code_session_address(const struct code_session *s)
+{
+    return &s->address;
+}
+
+void code_session_touch(struct code_session *s)
+{
+    s->used_ms = s->host->now_ms;
+    if (s->state != CODE_ENDED) {
+        list_remove(&s->by_use);
+        list_append(&s->host->by_use, &s->by_use);
+    }
+}
+
+/* Ending */
+
+void code_session_free_if_over(struct code_session *s)
+{
+    if (s->state != CODE_ENDED || s->turn_count > 0 || s->is_ending) {
+        return;
+    }
+    INVARIANT(list_is_empty(&s->events));
+    list_remove(&s->by_use);
+    buf_done(&s->logs);
+    bytes_unref(s->address_text);
+    s->magic = 0;
+    mem_free(s);
+}
+
+/* Nothing was done for those that it has not seen: they may be tried again, unless all would fail. */
+static void fail_events(struct code_session *s, enum err err, struct slice exception,
+                        bool fails_all)
+{
+    LIST_FOREACH_SAFE (link, &s->events) {
+        struct code_event *e = LIST_ENTRY(link, struct code_event, link);
+        if (e->stage == CODE_EVENT_SENT || (e->stage == CODE_EVENT_WAITS && fails_all)) {
+            code_event_fail(e, err, exception);
+        } else if (e->stage == CODE_EVENT_WAITS) {
+            code_event_fail(e, ERR_UNAVAILABLE, SLICE(""));
+        }
+    }
+}
+
+static void forget_isolate(struct code_session *s)
+{
+    struct code_usage usage = {0};
+    if (s->isolate != NULL) {
+        s->host->hooks->usage(s->isolate, false, &usage);
+        s->host->stats.cpu_us += usage.cpu_us;
+        s->host->hooks->kill(s->isolate);
+        s->isolate = NULL;
+    }
+}
+
+static void end(struct code_session *s, enum err err, struct slice exception, bool fails_all)
+{
+    struct code_host *h = s->host;
+    if (s->state == CODE_ENDED) {
+        return;
+    }
+    session_move(s, CODE_ENDED);
+    h->stats.cut_off += s->client_count > 0 && !s->is_run ? 1 : 0;
+    if (!s->is_run) {
+        map_remove(&h->sessions, &s->by_identity);
+    }
+    heap_remove(&h->checks, &s->check);
+    list_remove(&s->by_use);
+    list_append(&h->ended, &s->by_use);
+    h->session_count--;
+    forget_isolate(s);
+    s->is_ending = true; /* what the answers bring does not free it */
+    fail_events(s, err, exception, fails_all);
+    s->is_ending = false;
+    code_session_free_if_over(s);
+}
+
+void code_session_end(struct code_session *s, enum err err)
+{
+    end(s, err, SLICE(""), false);
+}
+
+/* It never began: what waits for it has that error. */
+static void end_unborn(struct code_session *s, enum err err)
+{
+    end(s, err, SLICE(""), true);
+}
+
+void code_session_cut(struct code_session *s, struct slice exception)
+{
+    end(s, ERR_ACTOR_CUT_OFF, exception, false);
+}
+
+/* A run that went over a limit, or died, has that for an answer; a document says what it threw. */
+static void stop_run(struct code_session *s, const char *code, struct slice exception)
+{
+    struct buf body = {0};
+    struct code_event *e = LIST_FIRST(&s->events, struct code_event, link);
+    if (e != NULL && e->request != NULL &&
+        (e->stage == CODE_EVENT_SENT || e->stage == CODE_EVENT_WAITS)) {
+        code_run_error(s, code, exception, &body);
+        reply_body(&e->request->reply, 200, &body);
+        code_event_answer(e);
+        code_event_free(e);
+    }
+    code_session_end(s, ERR_ACTOR_CUT_OFF);
+}
+
+void code_session_stop_run(struct code_session *s, const char *code)
+{
+    stop_run(s, code, SLICE(""));
+}
+
+static bool is_syntax_error(struct slice exception)
+{
+    struct slice doc;
+    struct slice name;
+    return value_member(exception, "name", &doc) && value_get_str(doc, &name) &&
+           slice_equal_str(name, "SyntaxError");
+}
+
+void code_session_fail_start(struct code_session *s, struct slice exception)
+{
+    if (s->is_run && is_syntax_error(exception)) {
+        end(s, ERR_INVALID_CODE, exception, true);
+    } else if (s->is_run) {
+        stop_run(s, "exception", exception);
+    } else {
+        end(s, ERR_ACTOR_EXCEPTION, exception, true);
+    }
+}
+
+void code_bad_frame(struct code_session *s)
+{
+    s->host->stats.frames_bad++;
+    if (s->is_run) {
+        code_session_stop_run(s, "exception");
+    } else {
+        code_session_end(s, ERR_ACTOR_CUT_OFF);
+    }
+}
+
+void code_host_on_end(struct code_session *s, const struct code_end *end)
+{
+    PRE(s->magic == CODE_SESSION_MAGIC && s->state != CODE_ENDED);
+    s->isolate = NULL; /* it is gone */
+    s->last_usage = end->usage;
+    s->host->stats.cpu_us += end->usage.cpu_us;
+    if (s->is_run) {
+        code_session_stop_run(s, end->out_of_memory ? "memory_exceeded" : "exception");
+        return;
+    }
+    struct buf exception = {0};
+    value_put_map(&exception, 2);
+    value_put_text(&exception, "name");
+    value_put_text(&exception, "Error");
+    value_put_text(&exception, "message");
+    value_put_text(&exception, end->out_of_memory ? "The actor's code used more memory than it may."
+                                                  : "The actor's isolate died.");
+    /* Those that it has not seen go to the next one, unless it dies of its own start. */
+    if (s->state == CODE_STARTING) {
+        code_session_fail_start(s, buf_slice(&exception));
+    } else {
+        code_session_cut(s, buf_slice(&exception));
+    }
+    buf_done(&exception);
+}
+
+/* Starting */
+
+void code_session_start(struct code_session *s, struct request *r)
+{
+    struct code_host *h = s->host;
+    struct code_class class = {0};
+    struct buf frame = {0};
+    const char *why = "";
+    bool is_known = s->is_run ? code_frame_start_run(s, bytes_slice(r->body), &frame)
+                              : h->hooks->find(h->ctx, s->address.ns, s->address.class, &class);
+    if (!is_known) {
+        end_unborn(s, s->is_run ? ERR_BAD_REQUEST : ERR_NO_SUCH_CLASS);
+        buf_done(&frame);
+        return;
+    }
+    if (!s->is_run) {
+        code_frame_start(s, &class, &frame);
+    }
+    s->version = class.version;
+    s->isolate = h->hooks->take(h->ctx, s, &s->limits, &why);
+    if (s->isolate == NULL) {
+        buf_done(&frame);
+        end_unborn(s, ERR_OVERLOADED);
+        return;
+    }
+    code_frame_send(s, &frame);
+    heap_set(&h->checks, &s->check, h->now_ms + CODE_CPU_LOOK_MS);
+}
+
+/* Delivering */
+
+static bool has_same_key(const struct code_event *a, const struct code_event *b)
+{
+    return b->request != NULL && b->request->idempotency_key != NULL &&
+           slice_equal(bytes_slice(a->request->idempotency_key),
+                       bytes_slice(b->request->idempotency_key));
+}
+
+/* One with its key came before it and is under way: it waits for what comes of that. */
+static bool waits_for_key(const struct code_event *e)
+{
+    LIST_FOREACH (link, &e->session->events) {
+        const struct code_event *other = LIST_ENTRY(link, struct code_event, link);
+        if (other == e) {
+            return false;
+        }
+        if (has_same_key(e, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void look_for_record(struct code_event *e)
+{
+    struct code_turn *t;
+    struct request *r = code_turn_new(e->session, REQUEST_CODE_BEGIN, CODE_TURN_BEGIN, &t);
+    t->event = e;
+    r->idempotency_key = bytes_ref(e->request->idempotency_key);
+    memcpy(r->hash, e->request->hash, sizeof r->hash);
+    code_event_move(e, CODE_EVENT_KEYED);
+    code_turn_submit(r);
+}
+
+static void send_event(struct code_session *s, struct code_event *e)
+{
+    struct code_usage usage = {0};
+    struct buf frame = {0};
+    code_frame_event(e, &frame);
+    code_event_move(e, CODE_EVENT_SENT);
+    s->host->hooks->usage(s->isolate, false, &usage);
+    s->cpu_since_us = usage.cpu_us;
+    code_frame_send(s, &frame);
+}
+
+void code_session_deliver(struct code_session *s)
+{
+    if (s->state != CODE_READY || s->waiting_count == 0) {
+        return;
+    }
+    code_session_touch(s);
+    LIST_FOREACH_SAFE (link, &s->events) {
+        struct code_event *e = LIST_ENTRY(link, struct code_event, link);
+        if (s->state != CODE_READY) {
+            return;
+        }
+        if (e->stage != CODE_EVENT_WAITS) {
+            continue;
+        }
+        if (e->request->idempotency_key == NULL || e->is_new) {
+            send_event(s, e);
+        } else if (!waits_for_key(e)) {
+            look_for_record(e);
+        }
+    }
+}
+
+/* Frames */
+
+static bool text_of(struct value_iter *args, struct slice *ret)
+{
+    struct slice doc;
+    return value_next(args, &doc) && value_get_str(doc, ret);
+}
+
+static void tell_log(struct code_session *s, struct slice args)
+{
+    struct value_iter it = value_items(args);
+    struct slice level;
+    struct slice text;
+    if (!text_of(&it, &level) || !text_of(&it, &text)) {
+        code_bad_frame(s);
+        return;
+    }
+    text.len = text.len < LOG_BYTES_MAX ? text.len : LOG_BYTES_MAX;
+    if (s->is_run && slice_is_utf8(text)) {
+        code_run_log(s, level, text);
+    }
+    s->host->hooks->log(s->host->ctx, s, level, text);
+}
+
+/* [0, type, args] */
+static void tell(struct code_session *s, struct value_iter *frame)
+{
+    struct slice id;
+    struct slice doc;
+    struct slice type;
+    struct slice args;
+    uint64_t n = 0;
+    if (!value_next(frame, &id) || !value_next(frame, &doc) || !value_get_str(doc, &type) ||
+        !value_next(frame, &args)) {
+        code_bad_frame(s);
+    } else if (slice_equal_str(type, "log")) {
+        tell_log(s, args);
+    } else if (slice_equal_str(type, "busy")) {
+        s->is_busy = value_get_uint(args, &n) && n > 0;
+    } else if (slice_equal_str(type, "abort")) {
+        code_session_end(s, ERR_ACTOR_CUT_OFF);
+    }
+}
+
+static void started(struct code_session *s)
+{
+    if (s->state != CODE_STARTING) {
+        code_bad_frame(s);
+        return;
+    }
+    session_move(s, CODE_READY);
+    code_session_deliver(s);
+}
+
+/* [0, exception]: its code cannot be evaluated, or the class not be constructed. */
+static void failed(struct code_session *s, struct value_iter *frame)
+{
+    struct slice id;
+    struct slice exception;
+    if (s->state != CODE_STARTING || !value_next(frame, &id) || !value_next(frame, &exception) ||
+        value_type(exception) != VALUE_MAP) {
+        code_bad_frame(s);
+        return;
+    }
+    struct bytes *copy = bytes_new(exception);
+    code_session_fail_start(s, bytes_slice(copy));
+    bytes_unref(copy);
+}
+
+void code_host_on_frame(struct code_session *s, struct slice frame)
+{
+    PRE(s->magic == CODE_SESSION_MAGIC);
+    const char *reason;
+    struct slice doc;
+    uint64_t kind = 0;
+    if (s->state == CODE_ENDED) {
+        return;
+    }
+    if (value_check(frame, CODE_FRAME_DEPTH, &reason) != ERR_OK) {
+        code_bad_frame(s);
+        return;
+    }
+    struct value_iter it = value_items(frame);
+    if (!value_next(&it, &doc) || !value_get_uint(doc, &kind)) {
+        code_bad_frame(s);
+    } else if (kind == FRAME_DONE && s->state == CODE_READY) {
+        code_event_done(s, &it);
+    } else if (kind == FRAME_ASK) {
+        code_ask(s, &it);
+    } else if (kind == FRAME_WRITE) {
+        code_write(s, &it);
+    } else if (kind == FRAME_TELL) {
+        tell(s, &it);
+    } else if (kind == FRAME_STARTED) {
+        started(s);
+    } else if (kind == FRAME_FAILED) {
+        failed(s, &it);
+    } else {
+        code_bad_frame(s);
+    }
+}

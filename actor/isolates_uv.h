@@ -1,0 +1,95 @@
+/* The isolates of a worker: their zygote, and the processes that it forks (actor/isolate/).
+ *
+ *     isolates_take --a warm one, or a fresh one--> isolate_send --frames--> `frame`, `ended`
+ *                                                   isolate_kill: nothing more is heard of it
+ *
+ * A few are kept warm: forked before anybody asks. A channel takes frames from its first moment on, so
+ * nobody waits for a fork. The zygote starts when code is first asked for; one that has died, is old or
+ * has had many children is replaced, and what runs under it ends with it or by itself.
+ *
+ * Frames are written when the loop is about to sleep: isolates_flush. What one does not read is bounded:
+ * beyond that it is ended as broken. */
+#ifndef ACTOR_ISOLATES_UV_H
+#define ACTOR_ISOLATES_UV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "actor/channel.h"
+#include "actor/isolate_control.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/slice.h"
+
+enum {
+    ISOLATES_MAGIC = 0x69736f01,
+    ISOLATES_WARM = 4, /* of each size */
+    ISOLATE_UNSENT_BYTES_MAX = 64 << 20,
+    ISOLATES_SIZES_MAX = 4,
+    ISOLATES_RETRY_MS = 1000, /* after a zygote that failed */
+    ISOLATES_TEXT_BYTES = 256,
+};
+
+struct isolate;
+
+struct isolate_limits {
+    uint64_t memory_bytes;
+    uint32_t cpu_seconds;
+};
+
+struct isolate_usage {
+    uint64_t cpu_us;
+    uint64_t peak_bytes; /* resident; 0 where it was not asked for */
+};
+
+/* Whose an isolate is. Not called any more once it is killed. */
+struct isolate_user {
+    void (*frame)(struct isolate_user *u, struct slice frame);
+    /* By itself; the isolate is gone. */
+    void (*ended)(struct isolate_user *u, enum isolate_end end, const struct isolate_usage *usage);
+};
+
+struct isolates {
+    uint32_t magic;
+    uv_loop_t *loop;
+    char program[512]; /* path of dormouse-isolate */
+    int control;       /* -1: no zygote */
+    uv_poll_t *poll;
+    struct list all;
+    struct list warm;  /* of these: nobody's yet */
+    struct list dirty; /* of these: something is to be written */
+    size_t count;
+    uint32_t next_tag;
+    uint32_t children;  /* of this zygote */
+    uint64_t zygote_ms; /* when it was started, monotonic */
+    uint64_t retry_ms;
+    uint64_t now_ms;
+    bool is_ready; /* its HELLO has come, without an error */
+    bool is_closed;
+    uint32_t layers;
+    uint64_t sizes[ISOLATES_SIZES_MAX];
+    size_t size_count;
+    char text[ISOLATES_TEXT_BYTES]; /* why there is no code; "": there is */
+};
+
+/* `sizes` are the bounds of memory of which some are kept warm. */
+void isolates_open(struct isolates *p, uv_loop_t *loop, const char *program, const uint64_t *sizes,
+                   size_t size_count);
+void isolates_close(struct isolates *p); /* all are killed; handles go as the loop runs on */
+
+/* NULL, and why in p->text, where there can be none now. */
+struct isolate *isolates_take(struct isolates *p, const struct isolate_limits *limits,
+                              struct isolate_user *user);
+void isolates_flush(struct isolates *p, uint64_t now_ms);
+
+void isolate_send(struct isolate *i, struct slice frame); /* without its head */
+void isolate_pause(struct isolate *i, bool paused);
+void isolate_kill(struct isolate *i);
+struct isolate_user *isolate_user(const struct isolate *i);
+void isolate_usage(const struct isolate *i, bool wants_peak, struct isolate_usage *ret);
+
+#endif

@@ -1,0 +1,715 @@
+#include "actor/code_host.h"
+
+#include "actor/isolate_frame.h"
+#include "base/hex.h"
+#include "base/mem.h"
+#include "rpc/json.h"
+#include "rpc/value.h"
+#include "tests/lib/engine_fixture.h"
+
+/* An isolate that a test plays: what it was sent, as JSON, and what it says. */
+struct isolate {
+    struct code_session *session;
+    bool is_killed;
+    bool is_paused;
+    uint64_t cpu_us;
+    uint64_t peak_bytes;
+    struct buf sent[32];
+    size_t sent_count;
+    size_t seen_count;
+};
+
+enum { ISOLATES = 8 };
+
+struct world {
+    struct engine_fixture f;
+    struct code_host host;
+    struct isolate isolates[ISOLATES];
+    size_t taken;
+    bool is_full;
+    uint64_t version; /* of what is deployed; 0: nothing */
+    struct code_call *call;
+    struct request *called;
+    struct buf fetched;
+    size_t log_count;
+};
+
+static bool find(void *ctx, struct slice ns, struct slice class, struct code_class *ret)
+{
+    struct world *w = ctx;
+    static const uint8_t none[] = {0x90, 0x80};
+    (void)ns;
+    (void)class;
+    *ret = (struct code_class){.version = w->version,
+                               .modules = slice_of(none, 1),
+                               .main = SLICE("main.js"),
+                               .env = slice_of(none + 1, 1),
+                               .bindings = slice_of(none + 1, 1)};
+    return w->version != 0;
+}
+
+static uint64_t version_of(void *ctx, struct slice ns, struct slice class)
+{
+    const struct world *w = ctx;
+    (void)ns;
+    (void)class;
+    return w->version;
+}
+
+static struct isolate *take(void *ctx, struct code_session *s, const struct code_limits *limits,
+                            const char **ret_why)
+{
+    struct world *w = ctx;
+    (void)limits;
+    if (w->is_full || w->taken == ISOLATES) {
+        *ret_why = "full";
+        return NULL;
+    }
+    struct isolate *i = &w->isolates[w->taken++];
+    i->session = s;
+    return i;
+}
+
+static void send(struct isolate *i, struct slice frame)
+{
+    assert_false(i->is_killed);
+    assert_true(i->sent_count < sizeof i->sent / sizeof i->sent[0]);
+    value_to_json(frame, &i->sent[i->sent_count++]);
+}
+
+static void pause_reading(struct isolate *i, bool paused)
+{
+    i->is_paused = paused;
+}
+
+static void kill_isolate(struct isolate *i)
+{
+    assert_false(i->is_killed);
+    i->is_killed = true;
+}
+
+static void usage_of(struct isolate *i, bool wants_peak, struct code_usage *ret)
+{
+    *ret = (struct code_usage){.cpu_us = i->cpu_us, .peak_bytes = wants_peak ? i->peak_bytes : 0};
+}
+
+static bool identify(void *ctx, struct slice ns, struct slice class, struct slice name,
+                     struct slice hex, char ret_hex[2 * IDENTITY_BYTES + 1])
+{
+    static const uint8_t key[ADDRESS_KEY_BYTES] = {0};
+    const struct address a = {.ns = ns, .class = class, .id = name};
+    (void)ctx;
+    if (hex.len > 0 || name.len == 0) {
+        return false;
+    }
+    struct identity identity = address_identity(&a, key);
+    hex_encode(identity.bytes, IDENTITY_BYTES, ret_hex);
+    return true;
+}
+
+static void call_actor(void *ctx, struct code_call *call, struct request *r)
+{
+    struct world *w = ctx;
+    w->call = call;
+    w->called = r;
+}
+
+static void fetch(void *ctx, struct code_call *call, struct slice args)
+{
+    struct world *w = ctx;
+    w->call = call;
+    value_to_json(args, &w->fetched);
+}
+
+static void log_line(void *ctx, const struct code_session *s, struct slice level, struct slice text)
+{
+    struct world *w = ctx;
+    (void)s;
+    (void)level;
+    (void)text;
+    w->log_count++;
+}
+
+static const struct code_hooks hooks = {.version = version_of,
+                                        .find = find,
+                                        .take = take,
+                                        .send = send,
+                                        .pause = pause_reading,
+                                        .kill = kill_isolate,
+                                        .usage = usage_of,
+                                        .identify = identify,
+                                        .call = call_actor,
+                                        .fetch = fetch,
+                                        .log = log_line};
+
+static int setup(void **state)
+{
+    struct world *w = mem_zalloc(sizeof *w);
+    engine_fixture_init(&w->f);
+    engine_fixture_start(&w->f);
+    code_host_init(&w->host, &w->f.registry, &hooks, w);
+    code_host_tick(&w->host, w->f.mono_ms);
+    w->version = 1;
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    code_host_stop(&w->host);
+    engine_fixture_settle(&w->f);
+    code_host_done(&w->host);
+    engine_fixture_done(&w->f);
+    for (size_t i = 0; i < ISOLATES; i++) {
+        for (size_t k = 0; k < w->isolates[i].sent_count; k++) {
+            buf_done(&w->isolates[i].sent[k]);
+        }
+    }
+    buf_done(&w->fetched);
+    mem_free(w);
+    return 0;
+}
+
+/* Sentences */
+
+static void on_answer(struct request *r)
+{
+    struct asked *a = r->user;
+    assert_false(a->is_answered);
+    a->is_answered = true;
+    a->reply = r->reply;
+    reply_init(&r->reply);
+    a->request = NULL;
+    request_free(r);
+}
+
+static void ask_code(struct world *w, struct asked *a, struct request *r, uint32_t timeout_ms)
+{
+    *a = (struct asked){.request = r};
+    r->user = a;
+    r->answer = on_answer;
+    code_host_submit(&w->host, engine_fixture_shard_of(&w->f, r), r, timeout_ms);
+}
+
+static struct request *call_request(const char *id, const char *method)
+{
+    struct request *r = json_request(REQUEST_CALL, id, "[1,2]");
+    r->name = bytes_new(slice_of_str(method));
+    return r;
+}
+
+static struct request *keyed_call(const char *id, const char *key)
+{
+    struct request *r = call_request(id, "add");
+    r->idempotency_key = bytes_new(slice_of_str(key));
+    return r;
+}
+
+static void call(struct world *w, struct asked *a, struct request *r)
+{
+    ask_code(w, a, r, 30 * 1000);
+}
+
+static void say(struct isolate *i, const char *json)
+{
+    struct buf doc = {0};
+    struct json_detail detail;
+    expect_err(json_to_value(slice_of_str(json), VALUE_DEPTH_MAX, &doc, &detail), ERR_OK);
+    code_host_on_frame(i->session, buf_slice(&doc));
+    buf_done(&doc);
+}
+
+static void say_and_settle(struct world *w, struct isolate *i, const char *json)
+{
+    say(i, json);
+    engine_fixture_settle(&w->f);
+}
+
+/* The next frame that it was sent. */
+static void expect_sent(struct isolate *i, const char *json)
+{
+    assert_true(i->seen_count < i->sent_count);
+    expect_str(buf_slice(&i->sent[i->seen_count++]), json);
+}
+
+static void skip_start(struct isolate *i)
+{
+    assert_true(i->seen_count < i->sent_count);
+    struct slice frame = buf_slice(&i->sent[i->seen_count++]);
+    assert_true(slice_has_prefix(frame, SLICE("[1,0,{\"mode\":\"")));
+}
+
+static void expect_nothing_sent(const struct isolate *i)
+{
+    assert_int_equal(i->seen_count, i->sent_count);
+}
+
+static struct isolate *start(struct world *w, struct asked *a, struct request *r)
+{
+    call(w, a, r);
+    struct isolate *i = &w->isolates[w->taken - 1];
+    skip_start(i);
+    say(i, "[66,0,null]");
+    return i;
+}
+
+/* Calls */
+
+static void a_call_is_sent_once_its_class_has_started(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    call(w, &a, call_request("a", "add"));
+    struct isolate *i = &w->isolates[0];
+    skip_start(i);
+    expect_nothing_sent(i);
+    say(i, "[66,0,null]");
+    expect_sent(i, "[2,1,1,\"add\",{\"$bytes\":\"kgEC\"}]");
+    say(i, "[68,1,true,{\"$bytes\":\"Aw==\"},null]");
+    engine_fixture_settle(&w->f);
+    expect_answer(&a, ERR_OK);
+    expect_json(&a, "{\"result\":3}");
+    asked_done(&a);
+}
+
+static void an_answer_waits_until_what_was_written_before_it_is_durable(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    say(i, "[73,0,[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},null]");
+    assert_false(a.is_answered);
+    engine_fixture_settle(&w->f);
+    expect_answer(&a, ERR_OK);
+    asked_done(&a);
+    expect_text(&w->f, "a", "k", "one");
+}
+
+static void code_reads_what_it_wrote_before_it_is_durable(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    i->seen_count = i->sent_count;
+    say_and_settle(w, i,
+                   "[69,7,\"get\",[\"k\",\"l\"],[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    expect_sent(i, "[3,7,true,[{\"$bytes\":\"o29uZQ==\"},null]]");
+    say_and_settle(w, i, "[69,8,\"list\",{\"prefix\":\"k\"},null]");
+    expect_sent(i, "[3,8,true,[[[\"k\",{\"$bytes\":\"o29uZQ==\"}]],false]]");
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},null]");
+    engine_fixture_settle(&w->f);
+    asked_done(&a);
+}
+
+static void clear_takes_all_keys_and_the_alarm(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    put_text(&w->f, "a", "old", "x");
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    i->seen_count = i->sent_count;
+    say_and_settle(
+        w, i, "[69,7,\"alarm\",null,[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}],[\"alarm\",99]]]");
+    expect_sent(i, "[3,7,true,99]");
+    say_and_settle(
+        w, i, "[69,8,\"alarm\",null,[[\"clear\"],[\"put\",\"new\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    expect_sent(i, "[3,8,true,null]");
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},null]");
+    engine_fixture_settle(&w->f);
+    asked_done(&a);
+    expect_no_key(&w->f, "a", "old");
+    expect_no_key(&w->f, "a", "k");
+    expect_text(&w->f, "a", "new", "one");
+}
+
+static void an_exception_is_the_answer_and_what_was_written_stays(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    say(i, "[68,1,false,{\"name\":\"Error\",\"message\":\"no\"},"
+           "[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    engine_fixture_settle(&w->f);
+    expect_answer(&a, ERR_ACTOR_EXCEPTION);
+    struct buf json = {0};
+    value_to_json(bytes_slice(a.reply.body), &json);
+    expect_str(buf_slice(&json), "{\"name\":\"Error\",\"message\":\"no\"}");
+    buf_done(&json);
+    asked_done(&a);
+    expect_text(&w->f, "a", "k", "one");
+}
+
+static void a_repeat_with_its_key_is_not_run_again(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct asked b;
+    struct asked c;
+    struct isolate *i = start(w, &a, keyed_call("a", "key"));
+    engine_fixture_settle(&w->f);
+    expect_sent(i, "[2,1,1,\"add\",{\"$bytes\":\"kgEC\"}]");
+    call(w, &b, keyed_call("a", "key"));
+    engine_fixture_settle(&w->f);
+    expect_nothing_sent(i); /* it waits for what comes of the first */
+    say(i, "[68,1,true,{\"$bytes\":\"Aw==\"},[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    engine_fixture_settle(&w->f);
+    expect_json(&a, "{\"result\":3}");
+    assert_false(a.reply.replayed);
+    expect_json(&b, "{\"result\":3}");
+    assert_true(b.reply.replayed);
+    struct request *other = keyed_call("a", "key");
+    other->hash[0] = 1;
+    call(w, &c, other);
+    engine_fixture_settle(&w->f);
+    expect_answer(&c, ERR_IDEMPOTENCY_MISMATCH);
+    expect_nothing_sent(i);
+    asked_done(&a);
+    asked_done(&b);
+    asked_done(&c);
+}
+
+/* Ends */
+
+static void a_class_that_cannot_be_constructed_fails_all_that_wait(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    call(w, &a, call_request("a", "add"));
+    say(&w->isolates[0], "[67,0,{\"name\":\"TypeError\",\"message\":\"no\"}]");
+    expect_answer(&a, ERR_ACTOR_EXCEPTION);
+    assert_true(w->isolates[0].is_killed);
+    asked_done(&a);
+}
+
+static void who_is_under_way_when_an_isolate_dies_is_in_doubt(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    code_host_on_end(i->session, &(struct code_end){.out_of_memory = true});
+    expect_answer(&a, ERR_ACTOR_CUT_OFF);
+    asked_done(&a);
+    call(w, &a, call_request("a", "add"));
+    assert_int_equal(w->taken, 2);
+    code_host_stop(&w->host);
+    expect_answer(&a, ERR_UNAVAILABLE); /* it had not begun */
+    asked_done(&a);
+}
+
+static void an_isolate_that_breaks_the_protocol_is_killed(void **state)
+{
+    static const char *const frames[] = {
+        "[]",
+        "[68]",
+        "{}",
+        "[68,9,true,{\"$bytes\":\"wA==\"},null]",
+        "[66,0,null]",
+        "[200,0]",
+        "[68,1,true,1,null]",
+        "[68,1,true,{\"$bytes\":\"wQ==\"},null]",
+        "[69,1]",
+        "[70,0,1]",
+        "[69,1,\"identity\",[1],null]",
+        "[67,0,{}]",
+    };
+    struct world *w = *state;
+    for (size_t n = 0; n < sizeof frames / sizeof frames[0]; n++) {
+        struct asked a;
+        w->taken = 0;
+        w->isolates[0] = (struct isolate){0};
+        struct isolate *i = start(w, &a, call_request("a", "add"));
+        say(i, frames[n]);
+        assert_true(i->is_killed);
+        expect_answer(&a, ERR_ACTOR_CUT_OFF);
+        asked_done(&a);
+        for (size_t k = 0; k < i->sent_count; k++) {
+            buf_done(&i->sent[k]);
+        }
+        i->sent_count = 0;
+    }
+}
+
+static void writes_that_cannot_be_reset_the_actor(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    say_and_settle(w, i,
+                   "[68,1,true,{\"$bytes\":\"wA==\"},[[\"put\",\"\",{\"$bytes\":\"wA==\"}]]]");
+    expect_answer(&a, ERR_TOO_LARGE);
+    assert_true(i->is_killed);
+    asked_done(&a);
+}
+
+static void a_shard_that_is_lost_takes_its_isolates_along(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct request *r = call_request("a", "add");
+    struct shard *shard = engine_fixture_shard_of(&w->f, r);
+    struct isolate *i = start(w, &a, r);
+    code_host_depose(&w->host, shard);
+    expect_answer(&a, ERR_OUTCOME_UNKNOWN);
+    assert_true(i->is_killed);
+    asked_done(&a);
+}
+
+/* Time */
+
+static void a_call_whose_time_is_over_is_in_doubt_and_its_code_goes_on(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    ask_code(w, &a, call_request("a", "add"), 100);
+    struct isolate *i = &w->isolates[0];
+    say(i, "[66,0,null]");
+    code_host_tick(&w->host, w->host.now_ms + 100);
+    expect_answer(&a, ERR_TIMEOUT_IN_DOUBT);
+    asked_done(&a);
+    i->seen_count = i->sent_count - 1;
+    expect_sent(i, "[5,1]");
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    engine_fixture_settle(&w->f);
+    expect_text(&w->f, "a", "k", "one");
+}
+
+static void an_isolate_with_nothing_to_do_goes(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},null]");
+    engine_fixture_settle(&w->f);
+    asked_done(&a);
+    assert_true(code_host_next_ms(&w->host) <= w->host.now_ms + CODE_IDLE_MS);
+    code_host_tick(&w->host, w->host.now_ms + CODE_IDLE_MS - 1);
+    assert_false(i->is_killed);
+    code_host_tick(&w->host, w->host.now_ms + 1);
+    assert_true(i->is_killed);
+}
+
+static void one_that_waits_for_a_timer_stays_longer(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    say(i, "[70,0,\"busy\",1]");
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},null]");
+    engine_fixture_settle(&w->f);
+    asked_done(&a);
+    code_host_tick(&w->host, w->host.now_ms + CODE_IDLE_MS);
+    assert_false(i->is_killed);
+    code_host_tick(&w->host, w->host.now_ms + CODE_BUSY_IDLE_MS);
+    assert_true(i->is_killed);
+}
+
+static void code_that_never_ends_is_stopped_at_its_cpu_time(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    ask_code(w, &a, call_request("a", "add"), 600 * 1000);
+    struct isolate *i = &w->isolates[0];
+    say(i, "[66,0,null]");
+    i->cpu_us = (uint64_t)CODE_EVENT_CPU_MS * 1000 - 1;
+    code_host_tick(&w->host, w->host.now_ms + 1000);
+    assert_false(i->is_killed);
+    i->cpu_us++;
+    code_host_tick(&w->host, w->host.now_ms + 1000);
+    assert_true(i->is_killed);
+    expect_answer(&a, ERR_ACTOR_CUT_OFF);
+    asked_done(&a);
+}
+
+static void a_new_version_is_taken_up_at_an_idle_moment(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct asked b;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    w->version = 2;
+    call(w, &b, call_request("a", "add"));
+    assert_int_equal(w->taken, 1); /* it is in use */
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},null]");
+    say(i, "[68,2,true,{\"$bytes\":\"wA==\"},null]");
+    engine_fixture_settle(&w->f);
+    asked_done(&a);
+    asked_done(&b);
+    call(w, &a, call_request("a", "add"));
+    assert_true(i->is_killed);
+    assert_int_equal(w->taken, 2);
+    code_host_stop(&w->host);
+    asked_done(&a);
+}
+
+/* Bounds */
+
+static void more_events_than_an_actor_may_have_are_overloaded(void **state)
+{
+    struct world *w = *state;
+    struct asked *all = mem_zalloc((CODE_EVENTS_MAX + 1) * sizeof *all);
+    for (size_t n = 0; n <= CODE_EVENTS_MAX; n++) {
+        call(w, &all[n], call_request("a", "add"));
+    }
+    expect_limited(&all[CODE_EVENTS_MAX], ERR_OVERLOADED, "actor_events", CODE_EVENTS_MAX);
+    code_host_stop(&w->host);
+    for (size_t n = 0; n <= CODE_EVENTS_MAX; n++) {
+        asked_done(&all[n]);
+    }
+    mem_free(all);
+}
+
+static void no_process_for_it_is_overload(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    w->is_full = true;
+    call(w, &a, call_request("a", "add"));
+    expect_answer(&a, ERR_OVERLOADED);
+    asked_done(&a);
+}
+
+static void an_isolate_that_asks_faster_than_it_is_answered_is_not_read(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    for (int n = 0; n < CODE_TURNS_MAX; n++) {
+        say(i, "[73,0,[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    }
+    assert_true(i->is_paused);
+    engine_fixture_settle(&w->f);
+    assert_false(i->is_paused);
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},null]");
+    engine_fixture_settle(&w->f);
+    asked_done(&a);
+}
+
+/* Others */
+
+static void a_call_of_another_actor_leaves_after_what_was_written_is_durable(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    i->seen_count = i->sent_count;
+    say(i, "[69,3,\"call\",[\"Other\",null,\"b\",\"get\",{\"$bytes\":\"kA==\"}],"
+           "[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    assert_null(w->called);
+    engine_fixture_settle(&w->f);
+    assert_non_null(w->called);
+    assert_int_equal(w->called->kind, REQUEST_CALL);
+    expect_str(w->called->address.class, "Other");
+    expect_str(w->called->address.id, "b");
+    request_free(w->called);
+    static const uint8_t result[] = {0xc4, 1, 5};
+    code_host_called(w->call, true, slice_of(result, sizeof result));
+    expect_sent(i, "[3,3,true,{\"$bytes\":\"BQ==\"}]");
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},null]");
+    engine_fixture_settle(&w->f);
+    asked_done(&a);
+}
+
+static void an_answer_that_comes_after_the_end_of_its_asker_is_nobodys(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    say(i, "[69,3,\"fetch\",[\"GET\",\"http://x/\"],null]");
+    engine_fixture_settle(&w->f);
+    expect_str(buf_slice(&w->fetched), "[\"GET\",\"http://x/\"]");
+    code_host_on_end(i->session, &(struct code_end){0});
+    asked_done(&a);
+    static const uint8_t nil = 0xc0;
+    code_host_called(w->call, true, slice_of(&nil, 1));
+}
+
+/* Runs */
+
+static struct request *run_request(const char *json)
+{
+    return json_request(REQUEST_EXECUTE, "a", json);
+}
+
+static void a_run_answers_its_result_its_lines_and_what_it_took(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    call(w, &a, run_request("{\"code\":\"x\",\"input\":7}"));
+    struct isolate *i = &w->isolates[0];
+    skip_start(i);
+    say(i, "[66,0,null]");
+    expect_sent(i, "[2,1,8,{\"$bytes\":\"Bw==\"}]");
+    say(i, "[70,0,\"log\",[\"info\",\"hello\"]]");
+    i->cpu_us = 2600;
+    i->peak_bytes = 4096;
+    say(i, "[68,1,true,{\"$bytes\":\"CA==\"},[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    assert_true(i->is_killed); /* nobody else gets it */
+    engine_fixture_settle(&w->f);
+    expect_json(&a, "{\"result\":8,\"logs\":[{\"level\":\"info\",\"text\":\"hello\"}],"
+                    "\"usage\":{\"cpu_ms\":3,\"wall_ms\":0,\"peak_memory_bytes\":4096}}");
+    asked_done(&a);
+    expect_text(&w->f, "a", "k", "one");
+}
+
+static void expect_run_error(struct world *w, struct asked *a, const char *code)
+{
+    struct slice error;
+    struct slice doc;
+    struct slice text;
+    engine_fixture_settle(&w->f);
+    expect_answer(a, ERR_OK);
+    assert_true(value_member(bytes_slice(a->reply.body), "error", &error));
+    assert_true(value_member(error, "code", &doc) && value_get_str(doc, &text));
+    expect_str(text, code);
+    asked_done(a);
+}
+
+static void a_run_over_a_limit_says_which(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    call(w, &a, run_request("{\"code\":\"x\",\"limits\":{\"cpu_ms\":10}}"));
+    say(&w->isolates[0], "[66,0,null]");
+    w->isolates[0].cpu_us = 10 * 1000;
+    code_host_tick(&w->host, w->host.now_ms + 1000);
+    expect_run_error(w, &a, "cpu_exceeded");
+
+    call(w, &a, run_request("{\"code\":\"x\",\"limits\":{\"wall_ms\":50}}"));
+    say(&w->isolates[1], "[66,0,null]");
+    code_host_tick(&w->host, w->host.now_ms + 50);
+    expect_run_error(w, &a, "wall_exceeded");
+
+    call(w, &a, run_request("{\"code\":\"x\"}"));
+    say(&w->isolates[2], "[66,0,null]");
+    code_host_on_end(w->isolates[2].session, &(struct code_end){.out_of_memory = true});
+    expect_run_error(w, &a, "memory_exceeded");
+
+    call(w, &a, run_request("{\"code\":\"x\"}"));
+    say(&w->isolates[3], "[66,0,null]");
+    say(&w->isolates[3], "[68,1,false,{\"name\":\"E\",\"message\":\"m\"},null]");
+    expect_run_error(w, &a, "exception");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+TEST_MAIN(T(a_call_is_sent_once_its_class_has_started),
+          T(an_answer_waits_until_what_was_written_before_it_is_durable),
+          T(code_reads_what_it_wrote_before_it_is_durable), T(clear_takes_all_keys_and_the_alarm),
+          T(an_exception_is_the_answer_and_what_was_written_stays),
+          T(a_repeat_with_its_key_is_not_run_again),
+          T(a_class_that_cannot_be_constructed_fails_all_that_wait),
+          T(who_is_under_way_when_an_isolate_dies_is_in_doubt),
+          T(an_isolate_that_breaks_the_protocol_is_killed),
+          T(writes_that_cannot_be_reset_the_actor),
+          T(a_shard_that_is_lost_takes_its_isolates_along),
+          T(a_call_whose_time_is_over_is_in_doubt_and_its_code_goes_on),
+          T(an_isolate_with_nothing_to_do_goes), T(one_that_waits_for_a_timer_stays_longer),
+          T(code_that_never_ends_is_stopped_at_its_cpu_time),
+          T(a_new_version_is_taken_up_at_an_idle_moment),
+          T(more_events_than_an_actor_may_have_are_overloaded), T(no_process_for_it_is_overload),
+          T(an_isolate_that_asks_faster_than_it_is_answered_is_not_read),
+          T(a_call_of_another_actor_leaves_after_what_was_written_is_durable),
+          T(an_answer_that_comes_after_the_end_of_its_asker_is_nobodys),
+          T(a_run_answers_its_result_its_lines_and_what_it_took), T(a_run_over_a_limit_says_which))
