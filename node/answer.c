@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/invariant.h"
+#include "node/answer_fetch.h"
 #include "node/cursor.h"
 #include "node/mailring.h"
 #include "rpc/json.h"
@@ -114,6 +115,12 @@ static struct bytes *show_page(struct slice document, enum body_form form, struc
     return body;
 }
 
+/* The body of these says what user code threw. */
+static bool is_of_code(enum err err)
+{
+    return err == ERR_ACTOR_EXCEPTION || err == ERR_ACTOR_CUT_OFF || err == ERR_INVALID_CODE;
+}
+
 /* With the fields of the reply, and Retry-After where the contract asks for it. */
 static void answer_problem(struct http_exchange *x, struct fields *f, const struct reply *reply)
 {
@@ -121,7 +128,9 @@ static void answer_problem(struct http_exchange *x, struct fields *f, const stru
     const struct problem_limit limit = {.name = reply->limit_name, .value = reply->limit_value};
     int status = err_info(reply->err)->status;
     struct buf text = {0};
-    if (reply->failed >= 0) {
+    if (is_of_code(reply->err)) {
+        problem_write_exception(&text, reply->err, detail, bytes_slice(reply->body));
+    } else if (reply->failed >= 0) {
         problem_write_failed(&text, reply->err, detail, (uint64_t)reply->failed);
     } else {
         problem_write(&text, reply->err, detail, limit.name != NULL ? &limit : NULL);
@@ -136,12 +145,18 @@ static void answer_problem(struct http_exchange *x, struct fields *f, const stru
     bytes_unref(body);
 }
 
+/* What answered it says all of the HTTP answer. */
+static bool is_fetch(const struct request *r)
+{
+    return r->kind == REQUEST_CLASS_FETCH || r->kind == REQUEST_MODULE_FETCH;
+}
+
 bool answer_is_dear(const struct request *r, enum body_form form)
 {
     const struct reply *reply = &r->reply;
     struct slice doc = bytes_slice(reply->body);
     struct slice raw;
-    bool is_as_it_is = form == FORM_MSGPACK ||
+    bool is_as_it_is = form == FORM_MSGPACK || is_fetch(r) ||
                        (form == FORM_UNSAID && reply->is_value && value_get_bin(doc, &raw));
     return reply->err == ERR_OK && doc.len > DOCUMENT_BYTES_AT_ONCE && !is_as_it_is;
 }
@@ -150,7 +165,7 @@ void answer_show(const struct request *r, enum body_form form, struct shown *ret
 {
     const struct reply *reply = &r->reply;
     *ret_shown = (struct shown){.body = NULL};
-    if (reply->err != ERR_OK || reply->body == NULL) {
+    if (reply->err != ERR_OK || reply->body == NULL || is_fetch(r)) {
         return;
     }
     if (reply->is_value) {
@@ -166,6 +181,10 @@ void answer_shown(struct http_exchange *x, const struct request *r, const struct
 {
     struct fields f = {.count = 0};
     add_reply_fields(&f, r);
+    if (is_fetch(r) && r->reply.err == ERR_OK) {
+        answer_fetched(x, r, f.list, f.count);
+        return;
+    }
     if (r->reply.err != ERR_OK) {
         answer_problem(x, &f, &r->reply);
         return;

@@ -1,9 +1,9 @@
 #include "node/code_check.h"
 
+#include "node/code_checks.h"
+#include "node/worker.h"
+
 void code_check(struct worker *w, struct code_check *c)
 {
-    (void)w;
-    (void)decode_fail(&c->error, ERR_NOT_IMPLEMENTED,
-                      "This node has no isolates to check code in.");
-    c->done(c);
+    code_checks_begin(&w->code, c);
 }

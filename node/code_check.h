@@ -19,7 +19,7 @@ struct code_check {
     /* asked; checked documents that stay until `done` */
     struct slice ns;
     struct slice modules;               /* a map of names to sources */
-    struct slice main;                  /* one of these names */
+    struct slice main;                  /* one of these names, as text */
     struct slice classes;               /* an array of names; empty: all that there are */
     struct slice env;                   /* a map */
     void (*done)(struct code_check *c); /* once, on the worker; perhaps from inside */

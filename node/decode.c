@@ -9,6 +9,7 @@
 #include "base/digest.h"
 #include "node/conditions.h"
 #include "node/cursor.h"
+#include "node/decode_code.h"
 #include "rpc/json.h"
 #include "rpc/value.h"
 
@@ -414,6 +415,15 @@ static enum request_kind kind_of(enum route_name route, struct slice method)
         return REQUEST_STEP_LIST;
     case ROUTE_STEP:
         return is_put ? REQUEST_STEP_END : REQUEST_STEP_BEGIN;
+    case ROUTE_CALL:
+        return REQUEST_CALL;
+    case ROUTE_FETCH:
+    case ROUTE_FETCH_ROOT:
+        return REQUEST_CLASS_FETCH;
+    case ROUTE_EXECUTE:
+        return REQUEST_EXECUTE;
+    case ROUTE_MODULE_FETCH:
+        return REQUEST_MODULE_FETCH;
     default:
         return REQUEST_KIND_COUNT;
     }
@@ -436,6 +446,9 @@ static enum err decode_rest(struct request *r, const struct http_request *h,
                             const struct route *route, struct slice query_text,
                             const struct cluster_view *view, struct decode_error *e)
 {
+    if (r->kind == REQUEST_MODULE_FETCH) {
+        return decode_module_fetch(r, h, route, e);
+    }
     enum err err = decode_address(r, route, view, e);
     if (err == ERR_OK) {
         err = decode_idempotency(r, h, e);
@@ -446,7 +459,8 @@ static enum err decode_rest(struct request *r, const struct http_request *h,
             err = conditions_decode(r, h, e);
         }
     }
-    if (err == ERR_OK && (route->name == ROUTE_TIMER || route->name == ROUTE_STEP)) {
+    if (err == ERR_OK &&
+        (route->name == ROUTE_TIMER || route->name == ROUTE_STEP || route->name == ROUTE_CALL)) {
         err = decode_name(r, route->segments[3], "name_bytes", NAME_BYTES_MAX, e);
     }
     if (err != ERR_OK) {
@@ -467,6 +481,12 @@ static enum err decode_rest(struct request *r, const struct http_request *h,
         return h->body == NULL || h->body->len == 0 ? ERR_OK : decode_members(r, h, SIZE_MAX, e);
     case REQUEST_STEP_END:
         return decode_members(r, h, SIZE_MAX, e);
+    case REQUEST_CALL:
+        return decode_call(r, h, e);
+    case REQUEST_CLASS_FETCH:
+        return decode_fetch(r, h, e);
+    case REQUEST_EXECUTE:
+        return decode_execute(r, h, e);
     default:
         return ERR_OK;
     }

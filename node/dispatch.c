@@ -8,6 +8,7 @@
 #include "node/callee.h"
 #include "node/decode.h"
 #include "node/intake.h"
+#include "node/module_fetch.h"
 #include "node/node.h"
 #include "node/route.h"
 #include "node/sink_direct.h"
@@ -53,6 +54,14 @@ static void watch(struct worker *w, struct http_exchange *x, struct request *r, 
     }
 }
 
+static void refuse(struct worker *w, struct http_exchange *x, enum err err, const char *detail)
+{
+    struct decode_error error;
+    w->counts.by_err[err]++;
+    (void)decode_fail(&error, err, "%s", detail);
+    answer_error(x, &error);
+}
+
 static void on_decoded(const struct intake *in, enum err err, struct request *r,
                        uint32_t timeout_ms, const struct decode_error *error)
 {
@@ -60,6 +69,10 @@ static void on_decoded(const struct intake *in, enum err err, struct request *r,
     if (err != ERR_OK) {
         w->counts.by_err[err]++;
         answer_error(in->x, error);
+        return;
+    }
+    if (r->kind == REQUEST_MODULE_FETCH) {
+        module_fetch_begin(w, in->x, r, timeout_ms);
         return;
     }
     r->identity = identity_cache_get(&w->identities, &r->address, w->node->data.address_key);
@@ -87,14 +100,6 @@ static void to_actor(struct worker *w, struct http_exchange *x, const struct rou
         memcpy(in.token_hash, token->hash, sizeof in.token_hash);
     }
     intake_begin(&in, on_decoded);
-}
-
-static void refuse(struct worker *w, struct http_exchange *x, enum err err, const char *detail)
-{
-    struct decode_error error;
-    w->counts.by_err[err]++;
-    (void)decode_fail(&error, err, "%s", detail);
-    answer_error(x, &error);
 }
 
 static void refuse_access(struct worker *w, struct http_exchange *x, enum err err,

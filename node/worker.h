@@ -28,6 +28,7 @@
 #include "base/list.h"
 #include "node/board.h"
 #include "node/cluster_view.h"
+#include "node/code.h"
 #include "node/courier.h"
 #include "node/forward.h"
 #include "node/glances.h"
@@ -121,6 +122,7 @@ struct worker {
     uint64_t timer_ms; /* when it fires, monotonic; UINT64_MAX: it is stopped */
     struct engine *engine;
     struct registry registry;
+    struct code code;
     struct courier courier;
     struct forward forward;
     struct glances glances;

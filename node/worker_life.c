@@ -141,7 +141,7 @@ static void drain(struct worker *w)
 
 static bool has_answered_all(const struct worker *w)
 {
-    return !w->is_listening && w->away_count == 0 &&
+    return !w->is_listening && w->away_count == 0 && w->code.call_count == 0 &&
            ((w->forward.visitor_count == 0 && listings_are_idle(&w->listings)) ||
             clock_mono_ms() >= w->drain_ms);
 }
@@ -172,6 +172,7 @@ void worker_close_handles(struct worker *w)
     uv_close((uv_handle_t *)&w->before_sleep, NULL);
     uv_close((uv_handle_t *)&w->after_sleep, NULL);
     uv_close((uv_handle_t *)&w->timer, NULL);
+    code_close(&w->code);
     webhooks_close(&w->webhooks);
 }
 

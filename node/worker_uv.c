@@ -48,6 +48,7 @@ static void on_depose(void *ctx, struct shard *s)
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
     snapshots_depose(&worker->snapshots, s);
     if (shard_id(s) != SHARD_META) {
+        code_host_depose(&worker->code.host, s);
         registry_depose(&worker->registry, s);
         scheduler_depose(&worker->scheduler, s);
     }
@@ -167,6 +168,7 @@ static void after_sleep(uv_check_t *check)
     uint64_t now_ms = clock_mono_ms();
     uint64_t wall_ms = worker_read_clocks(w);
     registry_tick(&w->registry, now_ms);
+    code_tick(&w->code, now_ms);
     courier_tick(&w->courier, now_ms);
     scheduler_tick(&w->scheduler, now_ms, wall_ms);
     neighbours_hear_pulses(&w->neighbours, now_ms);
@@ -201,6 +203,7 @@ static void arm_timer(struct worker *w, uint64_t now_ms, uint64_t tick_ms)
     uint64_t timers_ms = scheduler_next_ms(&w->scheduler);
     uint64_t parcels_ms = courier_next_ms(&w->courier);
     uint64_t groups_ms = engine_next_ms(w->engine);
+    next_ms = earlier(next_ms, code_next_ms(&w->code));
     next_ms = earlier(next_ms, timers_ms);
     next_ms = earlier(next_ms, groups_ms);
     next_ms = earlier(next_ms, parcels_ms);
@@ -243,6 +246,7 @@ static void before_sleep(uv_prepare_t *prepare)
     if (w->is_listening) {
         listener_serve(&w->listener);
     }
+    code_flush(&w->code, clock_mono_ms());
     engine_flush(w->engine); /* after all that could still propose */
     neighbours_flush(&w->neighbours);
     bool waits = worker_retry_posts(w);
@@ -264,6 +268,7 @@ static void open_handles(struct worker *w)
     rc = uv_prepare_start(&w->before_sleep, before_sleep);
     rc |= uv_check_start(&w->after_sleep, after_sleep);
     INVARIANT(rc == 0);
+    code_open(&w->code, w);
     webhooks_open(&w->webhooks, &w->loop, w->node->options->allow_private_targets);
 }
 
@@ -306,12 +311,19 @@ static void close_loop(struct worker *w)
     INVARIANT(rc == 0);
 }
 
+static void submit_timer(void *ctx, struct shard *shard, struct request *r, uint32_t timeout_ms)
+{
+    OBJ_CAST(worker, ctx, WORKER_MAGIC);
+    code_host_submit(&worker->code.host, shard, r, timeout_ms);
+}
+
 static void *run(void *arg)
 {
     OBJ_CAST(worker, arg, WORKER_MAGIC);
     struct worker *w = worker;
     mem_keep_small();
     registry_init(&w->registry, w->node->memory / w->node->worker_count / 2, REQUESTS_MAX);
+    code_host_attach(&w->code.host);
     w->registry.allow_private_targets = w->node->options->allow_private_targets;
     courier_init(&w->courier, &errand_courier_hooks, w, w->node->id);
     forward_init(&w->forward, w);
@@ -324,6 +336,8 @@ static void *run(void *arg)
     orders_init(&w->orders, w);
     listings_init(&w->listings, w);
     scheduler_init(&w->scheduler, &w->registry, &w->webhooks);
+    w->scheduler.submit_code = submit_timer;
+    w->scheduler.code_ctx = w;
     records_init(&w->records, w);
     w->err = open_engine(w);
     if (w->err == ERR_OK && sideline_open(&w->sideline, "sideline", notify, w) != ERR_OK) {
@@ -345,6 +359,7 @@ static void *run(void *arg)
     }
     sideline_close(&w->sideline);
     registry_done(&w->registry);
+    code_done(&w->code);
     courier_done(&w->courier);
     forward_done(&w->forward);
     sink_peers_done(&w->sink_peers);

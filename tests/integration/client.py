@@ -236,7 +236,7 @@ def expect_problem(answer, status, code, retryable=False, maybe_applied=False):
     assert doc["retryable"] is retryable, doc
     assert doc["maybe_applied"] is maybe_applied, doc
     assert set(doc) <= {"type", "title", "status", "detail", "code", "retryable", "maybe_applied",
-                        "limit", "failed", "file", "line", "column"}, doc
+                        "limit", "failed", "file", "line", "column", "name", "message", "stack"}, doc
     if status in (429, 503):
         assert int(answer.headers["retry-after"]) > 0, answer
     if code in ("too_large", "rate_limited", "overloaded", "storage_full"):

@@ -1,0 +1,13 @@
+/* What an actor's fetch() answered, as an HTTP answer. */
+#ifndef NODE_ANSWER_FETCH_H
+#define NODE_ANSWER_FETCH_H
+
+#include "actor/request.h"
+#include "rpc/http.h"
+
+/* The reply's body is [status, [[name, value], ...], bytes or nil, ...]; what of it cannot stand in an
+ * answer is left out, or makes it a 500. `own` fields go along. */
+void answer_fetched(struct http_exchange *x, const struct request *r, const struct http_header *own,
+                    size_t own_count);
+
+#endif
