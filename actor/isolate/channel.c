@@ -8,6 +8,7 @@
 
 #include "actor/isolate_frame.h"
 #include "base/invariant.h"
+#include "base/mem.h"
 
 enum { READ_BYTES = 64 * 1024 };
 
@@ -57,7 +58,7 @@ static void begin_large(struct channel *c, size_t bytes)
     c->in_at += FRAME_HEAD_BYTES;
     struct slice have = unread(c);
     size_t n = have.len < bytes ? have.len : bytes;
-    buf_reserve(&c->large, bytes);
+    c->large = (struct buf){.data = mem_alloc(bytes), .cap = bytes}; /* not a byte more */
     buf_append(&c->large, have.data, n);
     c->in_at += n;
     c->large_bytes = bytes;
@@ -111,7 +112,7 @@ enum err channel_read(struct channel *c)
     struct buf *into = is_large ? &c->large : &c->in;
     size_t room = is_large ? c->large_bytes - c->large.len : READ_BYTES;
     INVARIANT(room > 0);
-    buf_reserve(into, room);
+    buf_reserve(into, room); /* a large one has it */
     ssize_t n;
     do {
         n = read(c->fd, into->data + into->len, room);
@@ -124,33 +125,33 @@ enum err channel_read(struct channel *c)
     return ERR_OK;
 }
 
-void channel_send(struct channel *c, struct slice frame)
+static void send_all(struct channel *c, struct slice bytes)
 {
-    PRE(frame.len > 0 && frame.len <= FRAME_BYTES_MAX);
-    if (c->is_closed) {
-        return;
-    }
-    uint32_t head = htole32((uint32_t)frame.len);
-    buf_append(&c->out, &head, sizeof head);
-    buf_append_slice(&c->out, frame);
-    if (c->out.len >= CHANNEL_FLUSH_BYTES) {
-        channel_flush(c);
-    }
-}
-
-void channel_flush(struct channel *c)
-{
-    size_t sent = 0;
-    while (sent < c->out.len && !c->is_closed) {
-        ssize_t n = send(c->fd, c->out.data + sent, c->out.len - sent, MSG_NOSIGNAL);
+    while (bytes.len > 0 && !c->is_closed) {
+        ssize_t n = send(c->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
         if (n > 0) {
-            sent += (size_t)n;
+            bytes = slice_skip(bytes, (size_t)n);
         } else if (n < 0 && errno != EINTR) {
             c->is_closed = true;
         }
     }
-    buf_clear(&c->out);
-    if (c->out.cap > 4 * (size_t)CHANNEL_FLUSH_BYTES) {
-        buf_done(&c->out);
+}
+
+void channel_send(struct channel *c, struct slice frame)
+{
+    PRE(frame.len > 0 && frame.len <= FRAME_BYTES_MAX);
+    uint32_t head = htole32((uint32_t)frame.len);
+    buf_append(&c->out, &head, sizeof head);
+    if (c->out.len + frame.len < CHANNEL_FLUSH_BYTES) {
+        buf_append_slice(&c->out, frame);
+        return;
     }
+    channel_flush(c);
+    send_all(c, frame); /* not copied: it may be large, and memory is bounded */
+}
+
+void channel_flush(struct channel *c)
+{
+    send_all(c, buf_slice(&c->out));
+    buf_clear(&c->out);
 }
