@@ -15,7 +15,12 @@
 #include "base/clock.h"
 #include "base/invariant.h"
 
-enum { STDERR_FD = 2, FRAMES_PER_TURN_MAX = 64 };
+enum {
+    STDERR_FD = 2,
+    FRAMES_PER_TURN_MAX = 64,
+    IDLE_MS = 1000,
+    IDLE_GROWTH_BYTES = 2 << 20, /* less garbage is not worth its collection */
+};
 
 /* One line where the zygote's standard error is kept; nobody else would hear of it. */
 static int give_up(const char *what, const char *text, int code)
@@ -24,9 +29,11 @@ static int give_up(const char *what, const char *text, int code)
     return code;
 }
 
-static int give_up_bug(const struct child *c, const char *what)
+/* `err` of the engine. */
+static int give_up_engine(const struct child *c, const char *what, enum err err)
 {
-    return give_up(what, engine_text(c->engine), ISOLATE_EXIT_BUG);
+    return give_up(what, engine_text(c->engine),
+                   err == ERR_NO_MEMORY ? ISOLATE_EXIT_MEMORY : ISOLATE_EXIT_BUG);
 }
 
 /* The engine reads its own size from a descriptor that is of the zygote: it becomes one of this process. */
@@ -112,34 +119,54 @@ static enum err take_frames(const struct child *c, struct channel *channel)
     return ERR_OK;
 }
 
+/* Garbage goes back to the system once nothing has happened for a while, since who decides which child sleeps
+ * looks at what each holds. */
+static void collect_if_grown(const struct child *c, uint64_t *own_bytes)
+{
+    if (memory_own_bytes(c->host->statm_fd) > *own_bytes + IDLE_GROWTH_BYTES) {
+        engine_collect(c->engine);
+        *own_bytes = memory_own_bytes(c->host->statm_fd);
+    }
+}
+
+/* ERR_MORE: done for now. ERR_OK: more frames may be whole. */
+static enum err turn(const struct child *c, struct channel *channel, double *ret_wait_ms)
+{
+    enum err err = take_frames(c, channel);
+    if (err != ERR_OK && err != ERR_MORE) {
+        return err;
+    }
+    enum err tick_err = engine_tick(c->engine, (double)clock_mono_ns() / 1e6, ret_wait_ms);
+    return tick_err == ERR_OK ? err : tick_err;
+}
+
 static int serve(const struct child *c)
 {
     struct channel channel;
     channel_init(&channel, c->channel_fd);
     c->host->channel = &channel;
-    if (engine_forked(c->engine) != ERR_OK) {
-        return give_up_bug(c, "forked");
-    }
-    double wait_ms = 0;
-    for (;;) {
+    uint64_t own_bytes = memory_own_bytes(c->host->statm_fd);
+    bool was_busy = false; /* since the last collection */
+    enum err err = engine_forked(c->engine);
+    while (err == ERR_OK || err == ERR_MORE) {
+        double wait_ms = 0;
+        err = turn(c, &channel, &wait_ms);
         channel_flush(&channel);
-        if (engine_wait(c->engine, c->channel_fd, wait_ms) && channel_read(&channel) != ERR_OK) {
-            return ISOLATE_EXIT_OK;
-        }
-        enum err err = take_frames(c, &channel);
-        if (err == ERR_BAD_REQUEST) {
-            return give_up("channel", "a frame is malformed", ISOLATE_EXIT_FRAME);
-        }
-        if (err == ERR_FORMAT) {
-            return give_up_bug(c, "frame");
-        }
-        if (engine_tick(c->engine, (double)clock_mono_ns() / 1e6, &wait_ms) != ERR_OK) {
-            return give_up_bug(c, "tick");
-        }
-        if (err == ERR_OK) {
-            wait_ms = 0; /* more frames may be whole */
+        wait_ms = err == ERR_OK ? 0 : wait_ms;
+        bool may_idle = was_busy && wait_ms > IDLE_MS;
+        if (engine_wait(c->engine, c->channel_fd, may_idle ? IDLE_MS : wait_ms)) {
+            was_busy = true;
+            err = channel_read(&channel);
+        } else if (may_idle) {
+            collect_if_grown(c, &own_bytes);
+            was_busy = false;
         }
     }
+    if (err == ERR_CLOSED) {
+        return ISOLATE_EXIT_OK;
+    }
+    return err == ERR_BAD_REQUEST ? give_up("channel", "a frame is malformed", ISOLATE_EXIT_FRAME)
+                                  : give_up_engine(c, "runtime", err);
 }
 
 /* Code, compiled code, memory taken and given back, an exception, the collector. */
@@ -149,8 +176,9 @@ static int prove_engine(const struct child *c)
         "let sum = 0; for (let i = 0; i < 20000; i++) { sum += [i, i + 1].map(x => x * 2)[1]; }"
         "try { (function f() { f(); })(); } catch (e) { sum += e instanceof RangeError ? 1 : 0; }"
         "if (sum !== 400020001) { throw new Error('wrong sum: ' + sum); }";
-    if (engine_run(c->engine, SLICE(text), "self-test") != ERR_OK) {
-        return give_up_bug(c, "self-test");
+    enum err err = engine_run(c->engine, SLICE(text), "self-test");
+    if (err != ERR_OK) {
+        return give_up_engine(c, "self-test", err);
     }
     engine_collect(c->engine);
     return ISOLATE_EXIT_OK;
@@ -169,8 +197,9 @@ int child_run(const struct child *c)
     if (error != 0) {
         return give_up("lock-down", strerrordesc_np(error), ISOLATE_EXIT_LOCKDOWN);
     }
-    if (engine_after_fork(c->engine) != ERR_OK) {
-        return give_up_bug(c, "after the fork");
+    enum err err = engine_after_fork(c->engine);
+    if (err != ERR_OK) {
+        return give_up_engine(c, "after the fork", err);
     }
     switch (c->task) {
     case CHILD_SERVE:

@@ -29,6 +29,7 @@ struct engine {
     void (*allocator_suspend)(void);
     void (*allocator_resume)(void);
     void (*allocator_give_back)(void);
+    void (*collect_now)(JSContextRef);
     char text[ENGINE_TEXT_BYTES];
 };
 
@@ -79,7 +80,8 @@ static enum err fail(struct engine *e, JSValueRef exception)
     append_property(e, &b, exception, "stack");
     (void)snprintf(e->text, sizeof e->text, "%.*s", (int)b.len, (const char *)b.data);
     buf_done(&b);
-    return ERR_FORMAT;
+    static const char no_memory[] = "RangeError: Out of memory";
+    return strncmp(e->text, no_memory, strlen(no_memory)) == 0 ? ERR_NO_MEMORY : ERR_FORMAT;
 }
 
 static enum err fail_with(struct engine *e, const char *text)
@@ -189,6 +191,12 @@ struct engine *engine_new(bool has_jit)
     /* The engine puts its timers into the context that is the thread's when it starts. */
     e->loop = g_main_context_new();
     g_main_context_push_thread_default(e->loop);
+    /* Parts of the engine rely on it, but the interface in C leaves it out. */
+    void (*initialize_main_thread)(void) =
+        (void (*)(void))private_symbol("_ZN3WTF20initializeMainThreadEv");
+    if (initialize_main_thread != NULL) {
+        initialize_main_thread();
+    }
     e->group = JSContextGroupCreate();
     e->context = JSGlobalContextCreateInGroup(e->group, NULL);
 
@@ -207,6 +215,8 @@ struct engine *engine_new(bool has_jit)
 
     e->allocator_suspend = (void (*)(void))private_symbol("pas_scavenger_suspend");
     e->allocator_resume = (void (*)(void))private_symbol("pas_scavenger_resume");
+    e->collect_now =
+        (void (*)(JSContextRef))private_symbol("JSSynchronousGarbageCollectForDebugging");
     e->allocator_give_back = (void (*)(void))private_symbol("pas_scavenger_run_synchronously_now");
     return e;
 }
@@ -364,7 +374,16 @@ enum err engine_after_fork(struct engine *e)
 
 void engine_collect(struct engine *e)
 {
-    JSGarbageCollect(e->context);
+    if (e->collect_now != NULL) {
+        e->collect_now(e->context);
+    } else {
+        JSGarbageCollect(e->context); /* at its leisure */
+    }
+    engine_give_back(e);
+}
+
+void engine_give_back(struct engine *e)
+{
     if (e->allocator_give_back != NULL) {
         e->allocator_give_back();
     }

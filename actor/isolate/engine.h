@@ -8,6 +8,9 @@
  * compilation run on that thread too, so that a fork copies a process with one task; the collector's
  * helper of the allocator is suspended before forks and resumed in children.
  *
+ * Failures: ERR_NO_MEMORY where the engine could not allocate, ERR_FORMAT where a script of ours threw
+ * anything else; engine_text says what.
+ *
  * Microtasks run whenever the outermost call into the engine returns. Nothing here is a result of user
  * code but what the prelude hands out: it catches what that code throws. */
 #ifndef ACTOR_ISOLATE_ENGINE_H
@@ -40,18 +43,17 @@ struct engine *engine_new(bool has_jit);
 void engine_host_add(struct engine *e, const struct engine_host *hosts, size_t count,
                      void *context);
 
-/* Evaluates the prelude, whose value is the runtime {frame, tick, forked}. On failure ERR_FORMAT, and
- * engine_text says why. */
+/* Evaluates the prelude, whose value is the runtime {frame, tick, forked}. */
 enum err engine_load(struct engine *e, struct slice source, const char *url) MUST_CHECK;
 
 /* Evaluates a script that finds `__host`, before engine_load; its value is a function for engine_after_fork
- * to call. ERR_FORMAT likewise. */
+ * to call. */
 enum err engine_on_fork(struct engine *e, struct slice source, const char *url) MUST_CHECK;
 
-/* Evaluates a script for its effects; ERR_FORMAT where it throws. */
+/* Evaluates a script for its effects. */
 enum err engine_run(struct engine *e, struct slice source, const char *url) MUST_CHECK;
 
-/* Calls of the runtime: ERR_FORMAT where it throws, which it must not.
+/* Calls of the runtime, which must not throw. `tick` does no harm in the zygote.
  * `large`, where not empty, owns the frame's bytes and is taken. */
 enum err engine_forked(struct engine *e) MUST_CHECK;
 enum err engine_frame(struct engine *e, struct slice frame, struct buf *large) MUST_CHECK;
@@ -62,8 +64,12 @@ enum err engine_tick(struct engine *e, double now_ms, double *ret_wait_ms) MUST_
 bool engine_wait(struct engine *e, int fd, double wait_ms);
 
 void engine_before_fork(struct engine *e);
-enum err engine_after_fork(struct engine *e) MUST_CHECK; /* ERR_FORMAT as above */
-void engine_collect(struct engine *e);                   /* garbage, all of it */
+enum err engine_after_fork(struct engine *e) MUST_CHECK;
+
+/* Memory that is free goes back to the system; engine_collect first makes all garbage free. What was
+ * collected is swept when it is needed next: a zygote would leave that to its children. */
+void engine_give_back(struct engine *e);
+void engine_collect(struct engine *e);
 
 const char *engine_text(const struct engine *e); /* of the last failure; until the next one */
 

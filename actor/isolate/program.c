@@ -39,6 +39,7 @@ static char *const clean_environment[] = {
     (char[]){"JSC_jitMemoryReservationSize=33554432"},
     (char[]){
         "JSC_forceRAMSize=134217728"}, /* the collector's idea of the machine: the usual bound */
+    (char[]){"JSDisableGCTimer=1"},    /* child.c knows when it idles, and collects then */
     (char[]){"LC_ALL=C.UTF-8"},
     (char[]){"TZ=UTC"},
     NULL,

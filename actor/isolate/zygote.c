@@ -179,7 +179,8 @@ static bool find_engine_fds(struct zygote *z, const struct proc_fds *before)
     return true;
 }
 
-/* Files that the engine would open on first use, and pages that every child would otherwise make. */
+/* Files that the engine would open on first use, pages that every child would otherwise make, and what the
+ * allocators reserve once: 64 MB of it would be over the bound of a small child. */
 static bool warm(struct zygote *z)
 {
     static const char text[] =
@@ -187,8 +188,14 @@ static bool warm(struct zygote *z)
         "new Intl.DateTimeFormat('en', {timeZone: 'Europe/Berlin'}).format(0);"
         "new Intl.NumberFormat('en').format(1); 'a'.localeCompare('b');"
         "JSON.parse(JSON.stringify({a: [1, 'b', null]}));"
-        "Promise.resolve(1).then(x => x + 1); /a+(b|c)/u.exec('aab');";
-    if (engine_run(z->engine, SLICE(text), "warm-up") != ERR_OK) {
+        "Promise.resolve(1).then(x => x + 1); /a+(b|c)/u.exec('aab');"
+        "for (let n = 1; n < 1e4; n *= 8) {"
+        "    new Uint8Array(n).buffer; new ArrayBuffer(n); 'x'.repeat(n) + n;"
+        "    new Array(n).fill(1.5); new Array(n).fill({}); new Map([[n, n]]);"
+        "}";
+    double wait_ms; /* of a tick with nothing to do: what it compiles, children share */
+    if (engine_run(z->engine, SLICE(text), "warm-up") != ERR_OK ||
+        engine_tick(z->engine, (double)clock_mono_ns() / 1e6, &wait_ms) != ERR_OK) {
         return fail_hello(z, ENOEXEC, "warm-up", engine_text(z->engine));
     }
     return true;
@@ -229,7 +236,7 @@ static bool make_engine(struct zygote *z)
         return fail_hello(z, ENOEXEC, "prelude", engine_text(z->engine));
     }
     bool is_warm = warm(z);
-    engine_collect(z->engine); /* what the zygote holds every fork copies the page tables of */
+    engine_give_back(z->engine); /* what the zygote holds every fork copies the page tables of */
     return is_warm && find_engine_fds(z, &before);
 }
 
