@@ -8,6 +8,7 @@ Children of the default prelude (tests/lib/isolate_prelude.js) speak JSON; `fram
 for a prelude that speaks msgpack.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -25,6 +26,11 @@ MB = 1 << 20
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 builddir = os.path.abspath(os.environ.get("top_builddir", os.path.join(root, "build")))
 PRELUDE = os.path.join(root, "tests/lib/isolate_prelude.js")
+
+
+def without(call):
+    """A wrapper for a zygote: for it, that system call fails."""
+    return [os.path.join(builddir, "tests/lib/without"), call]
 
 
 class Zygote:
@@ -57,6 +63,8 @@ class Zygote:
         self.control.close()
         for child in self.children.values():
             child.channel.close()
+            if child.pidfd >= 0:
+                os.close(child.pidfd)
         _, stderr = self.process.communicate(timeout=WAIT_SECONDS)
         return stderr.decode()
 
@@ -114,8 +122,17 @@ class Child:
         with open(f"/proc/self/fdinfo/{self.pidfd}") as f:
             return next(int(line.split()[1]) for line in f if line.startswith("Pid:"))
 
+    def close(self):
+        """Closes its channel; its status once it has ended."""
+        self.channel.close()
+        status = self.wait()
+        os.close(self.pidfd)
+        del self.zygote.children[self.tag]
+        return status
+
     def kill(self):
-        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def wait(self):
         """Its status once it has ended, as waitpid gives it."""
