@@ -15,6 +15,7 @@ enum { READ_BYTES = 64 * 1024 };
 void channel_init(struct channel *c, int fd)
 {
     *c = (struct channel){.fd = fd};
+    buf_reserve(&c->in, READ_BYTES);
 }
 
 void channel_done(struct channel *c)

@@ -32,7 +32,7 @@ struct channel {
     bool is_closed;
 };
 
-void channel_init(struct channel *c, int fd);
+void channel_init(struct channel *c, int fd); /* -1: not known yet; it has its memory even so */
 void channel_done(struct channel *c);
 
 /* The next whole frame of those that were read.

@@ -69,7 +69,7 @@ static struct proc_fds kept_fds(const struct child *c, int statm_fd)
     for (size_t i = 0; i < c->engine_fds->count; i++) {
         proc_fds_add(&kept, c->engine_fds->fds[i]);
     }
-    const int more[] = {statm_fd, c->channel_fd, c->lockdown->landlock_fd};
+    const int more[] = {statm_fd, c->channel->fd, c->lockdown->landlock_fd};
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
         if (more[i] >= 0 && !proc_fds_have(&kept, more[i])) {
             proc_fds_add(&kept, more[i]);
@@ -103,12 +103,12 @@ static int lock(const struct child *c)
 }
 
 /* All whole frames, up to a bound, so that timers have their turn. ERR_MORE: none is left. */
-static enum err take_frames(const struct child *c, struct channel *channel)
+static enum err take_frames(const struct child *c)
 {
     for (int i = 0; i < FRAMES_PER_TURN_MAX; i++) {
         struct slice frame;
         struct buf large = {0};
-        enum err err = channel_next(channel, &frame, &large);
+        enum err err = channel_next(c->channel, &frame, &large);
         if (err == ERR_OK) {
             err = engine_frame(c->engine, frame, &large);
         }
@@ -130,9 +130,9 @@ static void collect_if_grown(const struct child *c, uint64_t *own_bytes)
 }
 
 /* ERR_MORE: done for now. ERR_OK: more frames may be whole. */
-static enum err turn(const struct child *c, struct channel *channel, double *ret_wait_ms)
+static enum err turn(const struct child *c, double *ret_wait_ms)
 {
-    enum err err = take_frames(c, channel);
+    enum err err = take_frames(c);
     if (err != ERR_OK && err != ERR_MORE) {
         return err;
     }
@@ -142,21 +142,19 @@ static enum err turn(const struct child *c, struct channel *channel, double *ret
 
 static int serve(const struct child *c)
 {
-    struct channel channel;
-    channel_init(&channel, c->channel_fd);
-    c->host->channel = &channel;
+    c->host->channel = c->channel;
     uint64_t own_bytes = memory_own_bytes(c->host->statm_fd);
     bool was_busy = false; /* since the last collection */
     enum err err = engine_forked(c->engine);
     while (err == ERR_OK || err == ERR_MORE) {
         double wait_ms = 0;
-        err = turn(c, &channel, &wait_ms);
-        channel_flush(&channel);
+        err = turn(c, &wait_ms);
+        channel_flush(c->channel);
         wait_ms = err == ERR_OK ? 0 : wait_ms;
         bool may_idle = was_busy && wait_ms > IDLE_MS;
-        if (engine_wait(c->engine, c->channel_fd, may_idle ? IDLE_MS : wait_ms)) {
+        if (engine_wait(c->engine, c->channel->fd, may_idle ? IDLE_MS : wait_ms)) {
             was_busy = true;
-            err = channel_read(&channel);
+            err = channel_read(c->channel);
         } else if (may_idle) {
             collect_if_grown(c, &own_bytes);
             was_busy = false;

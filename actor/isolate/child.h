@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "actor/isolate/channel.h"
 #include "actor/isolate/engine.h"
 #include "actor/isolate/host.h"
 #include "actor/isolate/lockdown.h"
@@ -24,8 +25,8 @@ struct child {
     const struct proc_fds *engine_fds;       /* those that the engine opened in the zygote */
     int engine_statm_fd;                     /* one of them: of the zygote; -1: none */
     const struct proc_fds *engine_event_fds; /* others of them: they wake the engine's loops */
-    int channel_fd;                          /* -1: none */
-    int stderr_fd;                           /* becomes standard error */
+    struct channel *channel; /* the zygote made it; its descriptor is -1 in a self-test */
+    int stderr_fd;           /* becomes standard error */
     uint64_t memory_bytes;
     uint32_t cpu_seconds;
 };

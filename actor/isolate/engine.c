@@ -1,6 +1,7 @@
 #include "actor/isolate/engine.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
@@ -95,6 +96,15 @@ const char *engine_text(const struct engine *e)
     return e->text;
 }
 
+static void collect(struct engine *e)
+{
+    if (e->collect_now != NULL) {
+        e->collect_now(e->context);
+    } else {
+        JSGarbageCollect(e->context); /* at its leisure */
+    }
+}
+
 /* Host functions */
 
 static JSValueRef call_host(JSContextRef context, JSObjectRef function, JSObjectRef this_object,
@@ -154,6 +164,14 @@ static void host_on_rejection(struct engine_call *c, void *context)
     engine_return_bool(c, set_callback != NULL);
 }
 
+/* collect(): all garbage, twice, since what dies in the first round may have held more. */
+static void host_collect(struct engine_call *c, void *context)
+{
+    (void)c;
+    collect(context);
+    collect(context);
+}
+
 static void set_member(struct engine *e, JSObjectRef object, const char *name, JSValueRef value)
 {
     JSStringRef key = JSStringCreateWithUTF8CString(name);
@@ -209,6 +227,7 @@ struct engine *engine_new(bool has_jit)
     static const struct engine_host own[] = {
         {"evaluate", host_evaluate},
         {"onRejection", host_on_rejection},
+        {"collect", host_collect},
     };
     engine_host_add(e, own, sizeof own / sizeof own[0], e);
     set_member(e, JSContextGetGlobalObject(e->context), "__host", e->host);
@@ -252,6 +271,16 @@ static JSObjectRef runtime_function(struct engine *e, const char *name)
     return (JSObjectRef)(uintptr_t)value;
 }
 
+static enum err call_runtime(struct engine *e, JSObjectRef function, JSValueRef argument,
+                             JSValueRef *ret)
+{
+    PRE(function != NULL);
+    JSValueRef exception = NULL;
+    *ret = JSObjectCallAsFunction(e->context, function, e->runtime, argument != NULL, &argument,
+                                  &exception);
+    return exception == NULL ? ERR_OK : fail(e, exception);
+}
+
 enum err engine_on_fork(struct engine *e, struct slice source, const char *url)
 {
     PRE(e->on_fork == NULL);
@@ -265,7 +294,8 @@ enum err engine_on_fork(struct engine *e, struct slice source, const char *url)
     }
     e->on_fork = (JSObjectRef)(uintptr_t)value;
     JSValueProtect(e->context, value);
-    return ERR_OK;
+    JSValueRef result; /* compiled now, not in each child */
+    return call_runtime(e, e->on_fork, NULL, &result);
 }
 
 enum err engine_load(struct engine *e, struct slice source, const char *url)
@@ -290,16 +320,6 @@ enum err engine_load(struct engine *e, struct slice source, const char *url)
     JSValueUnprotect(e->context, e->host);
     e->host = NULL;
     return ERR_OK;
-}
-
-static enum err call_runtime(struct engine *e, JSObjectRef function, JSValueRef argument,
-                             JSValueRef *ret)
-{
-    PRE(function != NULL);
-    JSValueRef exception = NULL;
-    *ret = JSObjectCallAsFunction(e->context, function, e->runtime, argument != NULL, &argument,
-                                  &exception);
-    return exception == NULL ? ERR_OK : fail(e, exception);
 }
 
 enum err engine_forked(struct engine *e)
@@ -374,16 +394,17 @@ enum err engine_after_fork(struct engine *e)
 
 void engine_collect(struct engine *e)
 {
-    if (e->collect_now != NULL) {
-        e->collect_now(e->context);
-    } else {
-        JSGarbageCollect(e->context); /* at its leisure */
-    }
+    collect(e);
     engine_give_back(e);
 }
 
 void engine_give_back(struct engine *e)
 {
+    /* libc as well. It joins its free blocks now, and sorts them with the next large one, rather than in
+     * each child. */
+    enum { LARGE_BYTES = 512 * 1024 };
+    (void)malloc_trim(0);
+    mem_free(mem_alloc(LARGE_BYTES));
     if (e->allocator_give_back != NULL) {
         e->allocator_give_back();
     }

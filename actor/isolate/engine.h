@@ -47,7 +47,7 @@ void engine_host_add(struct engine *e, const struct engine_host *hosts, size_t c
 enum err engine_load(struct engine *e, struct slice source, const char *url) MUST_CHECK;
 
 /* Evaluates a script that finds `__host`, before engine_load; its value is a function for engine_after_fork
- * to call. */
+ * to call; it is called once here, so that it is compiled. */
 enum err engine_on_fork(struct engine *e, struct slice source, const char *url) MUST_CHECK;
 
 /* Evaluates a script for its effects. */

@@ -41,6 +41,7 @@ static char *const clean_environment[] = {
         "JSC_forceRAMSize=134217728"}, /* the collector's idea of the machine: the usual bound */
     (char[]){"JSDisableGCTimer=1"},    /* child.c knows when it idles, and collects then */
     (char[]){"LC_ALL=C.UTF-8"},
+    (char[]){"LD_BIND_NOW=1"}, /* else each child binds what it calls first, in pages of its own */
     (char[]){"TZ=UTC"},
     NULL,
 };

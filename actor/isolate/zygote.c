@@ -19,6 +19,7 @@
 #include "actor/isolate/embedded.h"
 #include "actor/isolate/host_crypto.h"
 #include "actor/isolate/packet.h"
+#include "actor/isolate/text_pages.h"
 #include "actor/isolate_control.h"
 #include "base/clock.h"
 #include "base/invariant.h"
@@ -45,6 +46,7 @@ struct zygote {
     struct lockdown *lockdown;
     struct engine *engine;
     struct host host;
+    struct channel channel; /* of the next child: its memory is had once */
     struct proc_fds engine_fds;
     int engine_statm_fd;
     struct proc_fds engine_event_fds;
@@ -106,7 +108,7 @@ static struct child child_of(struct zygote *z, enum child_task task)
         .engine_fds = &z->engine_fds,
         .engine_statm_fd = z->engine_statm_fd,
         .engine_event_fds = &z->engine_event_fds,
-        .channel_fd = -1,
+        .channel = &z->channel,
         .stderr_fd = z->options->keeps_stderr ? STDERR_FD : z->null_fd,
         .memory_bytes = PROOF_MEMORY_BYTES,
     };
@@ -259,6 +261,7 @@ static bool set_up(struct zygote *z)
         return fail_hello(z, ENOENT, "there is no /proc or /dev/null", "");
     }
     bool is_made = make_engine(z);
+    text_pages_share(z->lockdown->proc_fd);
     enum err err = lockdown_prepare(z->lockdown);
     lockdown_close_root(z->lockdown);
     if (err != ERR_OK) {
@@ -282,7 +285,7 @@ static bool spawn(struct zygote *z, const struct isolate_spawn *request, int cha
         answer.error = EOPNOTSUPP;
     } else {
         struct child child = child_of(z, CHILD_SERVE);
-        child.channel_fd = channel_fd;
+        z->channel.fd = channel_fd;
         child.memory_bytes = request->memory_bytes;
         child.cpu_seconds = request->cpu_seconds;
         pid = fork_child(z, &child);
@@ -405,6 +408,7 @@ int zygote_run(const struct zygote_options *o, struct lockdown *l)
                        .engine_statm_fd = -1,
                        .signal_fd = -1};
     list_init(&z.running);
+    channel_init(&z.channel, -1);
     if (!set_up(&z)) {
         complain("code is refused", z.hello.text);
     }
