@@ -12,7 +12,7 @@ export class NodeEngine {
         NodeEngine.scripts.set(bundle, this.#script);
         this.context = vm.createContext({});
         this.Uint8Array = vm.runInContext("Uint8Array", this.context);
-        vm.runInContext("delete globalThis.console; delete globalThis.WebAssembly;", this.context);
+        vm.runInContext("delete globalThis.console;", this.context);
         this.context.__host = this.#host(daemon);
         this.runtime = this.#script.runInContext(this.context);
         this.runtime.forked();

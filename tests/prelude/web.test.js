@@ -99,6 +99,11 @@ const cases = [
      [true, true, 5, true, "gi", false, 3, true, 1, [2], "object", true, 8, Array(4).fill("DataCloneError")]],
     ["DOMException", "const e = new DOMException('m', 'NotFoundError'); return [e.name, e.message, e.code, e instanceof Error, String(e), typeof e.stack, new DOMException().name]", ["NotFoundError", "m", 8, true, "NotFoundError: m", "string", "Error"]],
     ["performance, scheduler, navigator, queueMicrotask", "const t = performance.now(); await scheduler.wait(20); const log = []; queueMicrotask(() => log.push(2)); log.push(1); await null; return [performance.now() - t >= 20, log, typeof navigator.userAgent, performance.timeOrigin > 1e12]", [true, [1, 2], "string", true]],
+    ["WebAssembly", `
+        const bytes = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 7, 1, 96, 2, 127, 127, 1, 127, 3, 2, 1, 0, 7, 7, 1, 3, 97, 100, 100, 0, 0, 10, 9, 1, 7, 0, 32, 0, 32, 1, 106, 11]);
+        const { instance, module } = await WebAssembly.instantiate(bytes); const again = await WebAssembly.instantiate(await WebAssembly.compile(bytes));
+        let bad; try { await WebAssembly.compile(new Uint8Array(4)); } catch (e) { bad = e.name; }
+        return [instance.exports.add(2, 3), module instanceof WebAssembly.Module, again.exports.add(4, 5), bad, WebAssembly.validate(bytes)];`, [5, true, 9, "CompileError", true]],
     ["what is not there is not there", "return [typeof caches, typeof __host, typeof process, typeof require, typeof XMLHttpRequest, typeof importScripts]", Array(6).fill("undefined")],
     ["self is the global object, and its names can be replaced", "self.fetch = 5; return [self === globalThis, fetch]", [true, 5]],
 ];

@@ -1,9 +1,13 @@
 /* Bundles the prelude to one script whose completion value is the runtime.
+ *
+ * All modules are the body of one function of the host, `makePrelude`, so that main.js can make more than
+ * one prelude: code that has run once for a throwaway one is compiled when the real one runs it.
  * Usage: node build.js [FILE]   (build/prelude.js unless told) */
 import { build } from "esbuild";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { readFileSync } from "node:fs";
 
 const folder = dirname(fileURLToPath(import.meta.url));
 
@@ -63,7 +67,10 @@ const replacements = {
 
 export function options(outfile) {
     return {
-        ...script("runtime.js", "bundled.runtime"), outfile, plugins: [scripts, replacements],
+        ...script("runtime.js", ""),
+        banner: { js: "(() => { \"use strict\"; const makePrelude = (__host) => {" },
+        footer: { js: `return bundled.runtime; };\n${readFileSync(join(folder, "main.js"), "utf8")}})()` },
+        outfile, plugins: [scripts, replacements],
         inject: [join(folder, "web/shared_array_buffer.js")],
     };
 }

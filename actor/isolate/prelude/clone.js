@@ -15,7 +15,7 @@ const EXT_UNDEFINED = 5;
 const EXT_ERROR = 6;
 
 /* Classes whose instances are more than their members carry this on their prototypes. */
-export const uncloneable = Symbol("uncloneable");
+export const uncloneable = Symbol.for("dormouse.uncloneable");
 
 for (const platform of [
     Promise, WeakMap, WeakSet, WeakRef, FinalizationRegistry, Symbol, RegExp,

@@ -2,6 +2,7 @@
 import * as channel from "./channel.js";
 import { format, inspect } from "./inspect.js";
 import { host } from "./host.js";
+import { stackOf } from "./stack.js";
 
 const LINE_CHARACTERS_MAX = 64 * 1024;
 const WINDOW_MS = 1000;
@@ -65,8 +66,7 @@ export const console = {
     error: (...args) => write("error", args),
     debug: (...args) => write("debug", args),
     trace: (...args) => {
-        const stack = new Error().stack ?? "";
-        write("debug", [`Trace: ${format(args)}\n${stack.split("\n").slice(1).join("\n")}`]);
+        write("debug", [`Trace: ${format(args)}\n${stackOf(new Error().stack ?? "")}`]);
     },
     dir: (value) => write("log", [inspect(value)]),
     dirxml: (...args) => write("log", args),

@@ -1,6 +1,7 @@
 /* Errors as frames carry them. */
 import { makeError } from "./clone.js";
 import { DOMException } from "./web/dom_exception.js";
+import { stackOf } from "./stack.js";
 import * as writer from "./writer.js";
 
 /* An error with a code of the API, which becomes the code of the answer. */
@@ -30,7 +31,7 @@ export function describe(thrown) {
     const told = {
         name: textOf(thrown.name, "Error"),
         message: textOf(thrown.message, thrown instanceof Error ? "" : textOf(thrown, "an object was thrown")),
-        stack: textOf(thrown.stack, ""),
+        stack: stackOf(textOf(thrown.stack, "")),
     };
     for (const name of ["code", "file"]) {
         if (typeof thrown[name] === "string") {

@@ -19,6 +19,7 @@ import { SubtleCrypto } from "./web/crypto/subtle.js";
 import { console } from "./console.js";
 import { fetch } from "./web/fetch.js";
 import { navigator, performance, scheduler } from "./web/platform.js";
+import { installWasm } from "./web/wasm.js";
 import { structuredClone } from "./web/structured_clone.js";
 
 const settled = Promise.resolve();
@@ -54,4 +55,5 @@ export function installGlobals() {
         });
     }
     globalThis.self = globalThis;
+    installWasm();
 }

@@ -1,4 +1,6 @@
 /* How console shows values: for people, bounded in depth, width and length. */
+import { stackOf } from "./stack.js";
+
 const DEPTH_MAX = 3;
 const ITEMS_MAX = 100;
 const STRING_MAX = 10000;
@@ -16,7 +18,7 @@ function keyText(key) {
 
 function errorText(error, depth, seen) {
     const head = String(error);
-    const stack = typeof error.stack === "string" ? error.stack.trim() : "";
+    const stack = typeof error.stack === "string" ? stackOf(error.stack.trim()) : "";
     const frames = stack.startsWith(head) ? stack.slice(head.length).trim() : stack;
     const own = Object.keys(error).filter((key) => !["line", "column", "sourceURL", "stack"].includes(key));
     const rest = own.map((key) => `${keyText(key)}: ${show(error[key], depth - 1, seen)}`);

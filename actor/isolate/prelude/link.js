@@ -7,6 +7,6 @@ let loaded = null;
 
 /* {Linker, linkOneShot} */
 export function linker() {
-    loaded ??= host.evaluate(source, "linker.js");
+    loaded ??= host.evaluate(source, "dormouse:linker");
     return loaded;
 }

@@ -18,6 +18,7 @@ import { host } from "./host.js";
 import { installGlobals } from "./globals.js";
 import { read } from "./clone.js";
 import { start } from "./start.js";
+import { warmFrames } from "./warm.js";
 
 /* Frames that wait at the input gate: events, and what answers from outside. */
 const events = [];
@@ -183,10 +184,10 @@ function forked() {
     channel.sendReady();
 }
 
-installGlobals();
 host.onRejection?.((first, second) => {
     const reason = first instanceof Promise ? second : first;
     log("error", format(["Uncaught (in promise)", reason]));
 });
 
-export const runtime = { frame, tick, forked };
+/* install and warmFrames are for main.js. */
+export const runtime = { frame, tick, forked, install: installGlobals, warmFrames };

@@ -9,7 +9,7 @@ const utf8Labels = new Set(["utf-8", "utf8", "unicode-1-1-utf-8", "unicode11utf8
 let legacy = null;
 
 function legacyDecoder(label, options) {
-    legacy ??= host.evaluate(legacySource, "legacy_encoding.js");
+    legacy ??= host.evaluate(legacySource, "dormouse:legacy_encoding");
     return new legacy.TextDecoder(label, options);
 }
 

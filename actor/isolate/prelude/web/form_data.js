@@ -125,7 +125,7 @@ export function encodeMultipart(form) {
 let parser = null;
 
 function decodeMultipart(bytes, boundary) {
-    parser ??= host.evaluate(multipartSource, "multipart.js");
+    parser ??= host.evaluate(multipartSource, "dormouse:multipart");
     const form = new FormData();
     for (const part of parser.parseMultipart(bytes, {
         boundary, maxFileSize: Infinity, maxTotalSize: Infinity, maxParts: 100000,

@@ -9,11 +9,11 @@ export function toASCII(domain, options) {
     if (/^[\x00-\x7f]*$/.test(domain) && !options.checkHyphens && !/xn--/i.test(domain)) {
         return domain.toLowerCase();
     }
-    tables ??= host.evaluate(source, "idna.js");
+    tables ??= host.evaluate(source, "dormouse:idna");
     return tables.toASCII(domain, options);
 }
 
 export function toUnicode(domain, options) {
-    tables ??= host.evaluate(source, "idna.js");
+    tables ??= host.evaluate(source, "dormouse:idna");
     return tables.toUnicode(domain, options);
 }
