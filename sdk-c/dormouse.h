@@ -101,6 +101,11 @@ struct dormouse_error {
     bool maybe_applied; /* the write may have happened, in this attempt or an earlier one */
     int64_t retry_after_ms; /* the server's wish; -1: none */
     int64_t failed;         /* DORMOUSE_CONFLICT: index of the check in "if"; else -1 */
+    char name[64];          /* DORMOUSE_ACTOR_EXCEPTION: of what the class threw; else "" */
+    char stack[2048];       /* likewise: where, perhaps cut; else "" */
+    char file[256]; /* DORMOUSE_INVALID_CODE: where the code is wrong; "": it was not said */
+    int64_t line;   /* from 1 on; 0: it was not said */
+    int64_t column;
 };
 
 /* "version_mismatch"; static. */
@@ -388,6 +393,90 @@ DORMOUSE_API enum dormouse_code dormouse_step_list(struct dormouse *d,
                                                    const struct dormouse_call *call,
                                                    struct dormouse_doc **ret_doc,
                                                    struct dormouse_error *ret_error);
+
+/* ---- code ---- */
+
+/* Deploys in the namespace: {"modules":{NAME:SOURCE},"main":NAME}, and where wanted "env", "classes",
+ * "bindings", "egress" and "source_maps". The document: {"version","classes":[...]}. Not repeated after an
+ * answer that got lost. DORMOUSE_INVALID_CODE, with file, line and column in the error;
+ * DORMOUSE_BAD_REQUEST. Release with dormouse_doc_free. */
+DORMOUSE_API enum dormouse_code dormouse_deploy(struct dormouse *d, const char *ns,
+                                                const char *json, size_t bytes,
+                                                const struct dormouse_call *call,
+                                                struct dormouse_doc **ret_doc,
+                                                struct dormouse_error *ret_error);
+
+/* What is in force: {"namespace","version","created","main","classes":[{"name","kind","methods"}],
+ * "bindings","env":[names],"egress"}. DORMOUSE_NO_SUCH_DEPLOYMENT. Release with dormouse_doc_free. */
+DORMOUSE_API enum dormouse_code dormouse_deployment(struct dormouse *d, const char *ns,
+                                                    const struct dormouse_call *call,
+                                                    struct dormouse_doc **ret_doc,
+                                                    struct dormouse_error *ret_error);
+
+/* {"versions":[{"version","created","classes","bytes","of"}]}, the newest first. Release with
+ * dormouse_doc_free. */
+DORMOUSE_API enum dormouse_code dormouse_versions(struct dormouse *d, const char *ns,
+                                                  const struct dormouse_call *call,
+                                                  struct dormouse_doc **ret_doc,
+                                                  struct dormouse_error *ret_error);
+
+/* Brings a version back, under a new number; 0: the one before that in force. The document:
+ * {"version","of","classes"}. Not repeated after an answer that got lost. DORMOUSE_NO_SUCH_DEPLOYMENT.
+ * Release with dormouse_doc_free. */
+DORMOUSE_API enum dormouse_code dormouse_rollback(struct dormouse *d, const char *ns,
+                                                  uint64_t version,
+                                                  const struct dormouse_call *call,
+                                                  struct dormouse_doc **ret_doc,
+                                                  struct dormouse_error *ret_error);
+
+/* Calls a method of the actor's class. `json` is an array of its arguments; NULL: none. The document:
+ * {"result"}. Carries an Idempotency-Key only where `call` brings one; without one it is repeated only
+ * after answers that say that nothing was done. DORMOUSE_NO_SUCH_CLASS, DORMOUSE_NO_SUCH_METHOD,
+ * DORMOUSE_ACTOR_EXCEPTION. Release with dormouse_doc_free. */
+DORMOUSE_API enum dormouse_code
+dormouse_call_method(struct dormouse *d, const struct dormouse_actor *actor, const char *method,
+                     const char *json, size_t bytes, const struct dormouse_call *call,
+                     struct dormouse_doc **ret_doc, struct dormouse_error *ret_error);
+
+/* Runs code once in a fresh isolate: {"code","input","limits","grants"}. The document: {"result"} or
+ * {"error":{"code",...}}, and "logs" and "usage": that the code failed is no error of the call. Likewise
+ * an Idempotency-Key only where `call` brings one. DORMOUSE_INVALID_CODE: a syntax error. Release with
+ * dormouse_doc_free. */
+DORMOUSE_API enum dormouse_code
+dormouse_execute(struct dormouse *d, const struct dormouse_actor *actor, const char *json,
+                 size_t bytes, const struct dormouse_call *call, struct dormouse_doc **ret_doc,
+                 struct dormouse_error *ret_error);
+
+/* What the code of a namespace logs. Texts are borrowed for the time of the callback. */
+struct dormouse_log {
+    int64_t time_ms;        /* since the epoch */
+    const char *class_name; /* "": no class's */
+    const char *id;         /* "": no actor's */
+    const char *level;      /* "debug", "log", "info", "warn", "error" */
+    const char *text;       /* closed by NUL */
+    size_t text_bytes;
+    struct dormouse_node data; /* all of it */
+};
+
+/* False ends it. */
+typedef bool (*dormouse_on_log)(void *data, const struct dormouse_log *log);
+
+struct dormouse_logs {
+    const char *class_name;         /* NULL: of all classes, and of none */
+    const char *id;                 /* NULL: of all actors */
+    bool follow;                    /* goes on with what comes; else ends after what is kept */
+    bool (*keep_going)(void *data); /* asked about once a second; false ends it; may be NULL */
+    void *data;                     /* of both callbacks */
+};
+
+/* Calls back for each line, until a callback says stop (DORMOUSE_OK), what is kept has come (without
+ * `follow`, likewise), or an error is final. Where a stream that is followed breaks it is opened again;
+ * what was logged meanwhile may come twice or not at all. Callbacks must not use the handle. */
+DORMOUSE_API enum dormouse_code dormouse_follow_logs(struct dormouse *d, const char *ns,
+                                                     const struct dormouse_logs *logs,
+                                                     dormouse_on_log on_log,
+                                                     const struct dormouse_call *call,
+                                                     struct dormouse_error *ret_error);
 
 /* ---- watching ---- */
 

@@ -176,6 +176,14 @@ static void copy_bool(struct slice map, const char *name, bool *ret)
     }
 }
 
+static void copy_number(struct slice map, const char *name, int64_t *ret)
+{
+    struct slice member;
+    if (value_member(map, name, &member) && !value_get_int(member, ret)) {
+        *ret = 0;
+    }
+}
+
 static void read_problem(struct dormouse_error *e, struct slice problem)
 {
     copy_text(problem, "code", e->code, sizeof(e->code));
@@ -184,6 +192,14 @@ static void read_problem(struct dormouse_error *e, struct slice problem)
     copy_text(problem, "detail", e->detail, sizeof(e->detail));
     copy_bool(problem, "retryable", &e->retryable);
     copy_bool(problem, "maybe_applied", &e->maybe_applied);
+    copy_text(problem, "name", e->name, sizeof(e->name));
+    copy_text(problem, "stack", e->stack, sizeof(e->stack));
+    copy_text(problem, "file", e->file, sizeof(e->file));
+    copy_number(problem, "line", &e->line);
+    copy_number(problem, "column", &e->column);
+    if (e->kind == DORMOUSE_ACTOR_EXCEPTION) {
+        copy_text(problem, "message", e->detail, sizeof(e->detail));
+    }
     struct slice failed;
     if (value_member(problem, "failed", &failed) && !value_get_int(failed, &e->failed)) {
         e->failed = -1;

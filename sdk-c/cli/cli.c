@@ -312,6 +312,20 @@ static void print_error_json(const struct dormouse_error *error)
     if (error->failed >= 0) {
         fprintf(stderr, ",\"failed\":%lld", (long long)error->failed);
     }
+    const struct {
+        const char *name;
+        const char *text;
+    } texts[] = {{"name", error->name}, {"stack", error->stack}, {"file", error->file}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (texts[i].text[0] != '\0') {
+            fprintf(stderr, ",\"%s\":", texts[i].name);
+            json_text(stderr, texts[i].text, strlen(texts[i].text));
+        }
+    }
+    if (error->line > 0) {
+        fprintf(stderr, ",\"line\":%lld,\"column\":%lld", (long long)error->line,
+                (long long)error->column);
+    }
     fprintf(stderr, "}}\n");
 }
 

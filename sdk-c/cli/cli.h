@@ -25,7 +25,7 @@ enum exit_code {
     EXIT_UNREACHABLE = 5, /* no connection, no owner, or the time was up */
 };
 
-enum { POSITIONALS_MAX = 4 };
+enum { POSITIONALS_MAX = 34 }; /* an actor, a method and 32 arguments for it */
 
 struct cli {
     const char *url; /* options of every command */
@@ -89,18 +89,25 @@ int cluster_move_shard(struct cli *cli, int argc, char **argv);
 int cluster_rebalance(struct cli *cli, int argc, char **argv);
 int command_actors(struct cli *cli, int argc, char **argv);
 int command_bench(struct cli *cli, int argc, char **argv);
+int command_call(struct cli *cli, int argc, char **argv);
 int command_cluster(struct cli *cli, int argc, char **argv);
 int command_delete(struct cli *cli, int argc, char **argv);
+int command_deploy(struct cli *cli, int argc, char **argv);
+int command_dev(struct cli *cli, int argc, char **argv);
+int command_execute(struct cli *cli, int argc, char **argv);
 int command_get(struct cli *cli, int argc, char **argv);
 int command_hibernate(struct cli *cli, int argc, char **argv);
 int command_list(struct cli *cli, int argc, char **argv);
+int command_logs(struct cli *cli, int argc, char **argv);
 int command_put(struct cli *cli, int argc, char **argv);
 int command_request(struct cli *cli, int argc, char **argv);
+int command_rollback(struct cli *cli, int argc, char **argv);
 int command_status(struct cli *cli, int argc, char **argv);
 int command_steps(struct cli *cli, int argc, char **argv);
 int command_timers(struct cli *cli, int argc, char **argv);
 int command_token(struct cli *cli, int argc, char **argv);
 int command_txn(struct cli *cli, int argc, char **argv);
+int command_versions(struct cli *cli, int argc, char **argv);
 int command_watch(struct cli *cli, int argc, char **argv);
 
 #endif

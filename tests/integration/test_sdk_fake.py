@@ -686,7 +686,8 @@ def test_mistakes_are_exit_code_2_and_send_nothing(server, arguments):
 
 COMMANDS = ["status", "get", "put", "delete", "list", "txn", "watch", "timers", "timers list",
             "timers get", "timers set", "timers delete", "steps", "steps list", "steps begin",
-            "steps finish", "steps fail", "steps extend", "actors", "hibernate", "request", "bench"]
+            "steps finish", "steps fail", "steps extend", "deploy", "versions", "rollback", "dev",
+            "logs", "call", "execute", "actors", "hibernate", "request", "bench"]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -727,6 +728,7 @@ def test_completion_knows_commands_and_subcommands():
     assert completed("--url", "http://h", "steps", "b") == {"begin"}
     assert completed("timers", "set", "--catch-up", "") == {"one", "all", "none"}
     assert completed("put", "--if-version", "") == set()
+    assert completed("execute", "--grant-storage", "") == {"read", "write"}
 
 
 def test_options_of_every_command_stand_before_or_behind_it(server):

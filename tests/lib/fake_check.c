@@ -2,6 +2,7 @@
  * that takes deploys wherever it runs.
  *
  *     export class NAME [extends BASE]    is exported, an object, or a workflow where BASE says so, or "other"
+ *     var NAME = class [extends BASE]     likewise: so a bundler writes it
  *     export default                      is one
  *     @@MESSAGE                           is a syntax error, here
  */
@@ -38,6 +39,9 @@ static void take_class(struct slice line, struct found *f)
 {
     struct slice name = word_after(line, "export class ");
     struct slice base = word_after(line, " extends ");
+    if (name.len == 0 && word_after(line, " = clas").len > 0) {
+        name = word_after(line, "var ");
+    }
     if (name.len == 0) {
         return;
     }

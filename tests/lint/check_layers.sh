@@ -32,6 +32,7 @@ library ^wslay/                      ^rpc/websocket_frame\.c$
 library ^openssl/(evp|sha)\.h$       ^rpc/(tls[^/]*|websocket_key\.c)$|^actor/isolate/host_crypto[^/]*$|^tests/
 library ^openssl/                    ^rpc/tls[^/]*$|^actor/isolate/host_crypto[^/]*$|^tests/
 library ^msgpack(\.h|/)              ^rpc/(msgpack|value)[^/]*$|^tests/
+library ^json-c/                    ^sdk-c/cli/(bundler|project|publish|source_map)[^/]*$
 library ^yajl/                       ^rpc/(json[^/]*|problem)\.[ch]$|^tests/
 library ^curl/                       ^rpc/(client|webhook)[^/]*$|^actor/egress/|^tests/
 library ^zlib\.h$                    ^actor/egress/inflater\.c$|^tests/
