@@ -120,11 +120,14 @@ static void begin_on_worker_0(struct gather_part *p)
 
 /* The request */
 
-/* Ids are sorted within a class. There is one class in this version, so a prefix alone means its ids;
- * with more of them it has to be looked for in each. */
-static struct slice class_of_ids(struct slice class, struct slice id_prefix)
+/* Ids are sorted within a class. Where no code ever was there is one class, so a prefix alone means its ids;
+ * else it has to be looked for in each, and `answer` leaves out what does not begin so. */
+static struct slice class_of_ids(struct worker *w, struct slice ns, struct slice class,
+                                 struct slice id_prefix)
 {
-    return class.len == 0 && id_prefix.len > 0 ? SLICE("Store") : class;
+    size_t count;
+    (void)deployments_releases(&worker_view(w)->deployments, ns, &count);
+    return class.len == 0 && id_prefix.len > 0 && count == 0 ? SLICE(BUILT_IN_CLASS) : class;
 }
 
 /* A cursor of another namespace, class or prefix would show what was not asked for. */
@@ -145,8 +148,8 @@ static enum err decode_cursor(struct listing *l, const struct query *q, struct d
     return ERR_OK;
 }
 
-static enum err decode_query(struct listing *l, struct slice ns, const struct query *q,
-                             struct decode_error *e)
+static enum err decode_query(struct worker *w, struct listing *l, struct slice ns,
+                             const struct query *q, struct decode_error *e)
 {
     static const char *const names[] = {"class", "prefix", "limit", "cursor"};
     struct slice class = {0};
@@ -166,13 +169,14 @@ static enum err decode_query(struct listing *l, struct slice ns, const struct qu
     size_t key_len = prefix.len < LISTING_ID_BYTES_MAX ? prefix.len : LISTING_ID_BYTES_MAX;
     l->run.query.limit = (uint32_t)limit;
     l->id_prefix = bytes_new(prefix);
-    row_key_listing_prefix(&l->run.query.prefix, ns, class_of_ids(class, prefix),
-                           slice_of(prefix.data, key_len));
+    class = class_of_ids(w, ns, class, prefix);
+    row_key_listing_prefix(&l->run.query.prefix, ns, class,
+                           slice_of(prefix.data, class.len > 0 ? key_len : 0));
     return decode_cursor(l, q, e);
 }
 
-static enum err decode(struct listing *l, struct slice segment, struct slice query_text,
-                       struct decode_error *e)
+static enum err decode(struct worker *w, struct listing *l, struct slice segment,
+                       struct slice query_text, struct decode_error *e)
 {
     struct buf ns = {0};
     struct query q = {0};
@@ -184,7 +188,7 @@ static enum err decode(struct listing *l, struct slice segment, struct slice que
     } else if (query_init(&q, query_text) != ERR_OK) {
         err = decode_fail(e, ERR_BAD_REQUEST, "The query is malformed.");
     } else {
-        err = decode_query(l, buf_slice(&ns), &q, e);
+        err = decode_query(w, l, buf_slice(&ns), &q, e);
         query_done(&q);
     }
     buf_done(&ns);
@@ -197,7 +201,7 @@ void listing_open(struct worker *w, struct http_exchange *x, struct slice ns, st
     struct decode_error error;
     struct listing *l = MEM_NEW(struct listing);
     if (decode_timeout(h, &l->timeout_ms, &error) != ERR_OK ||
-        decode(l, ns, query, &error) != ERR_OK) {
+        decode(w, l, ns, query, &error) != ERR_OK) {
         listing_free(l);
         answer_error(x, &error);
         return;

@@ -115,6 +115,27 @@ def test_named_classes_alone_are_deployed(made):
     assert answer.json["classes"] == ["Plain", "Room"]
 
 
+def test_a_prefix_of_ids_is_looked_for_in_every_class(made):
+    deploy(made, source=COUNTER + "export class Room extends DurableObject {}\n")
+    for class_name in ["Counter", "Room", "Store"]:
+        for n in range(3):
+            for id in [f"a{n}", f"b{n}"]:
+                assert Actor(made, id, "app", class_name).put("k", 1).status == 204
+
+    def listed(query):
+        found, cursor = [], ""
+        while cursor is not None:
+            page = made.get(f"/admin/v1/namespaces/app/actors?limit=2&{query}" + (f"&cursor={cursor}" if cursor else ""))
+            assert page.status == 200, page
+            found += [(a["class"], a["id"]) for a in page.json["actors"]]
+            cursor = page.json["next"]
+        return found
+
+    assert listed("prefix=b") == [(c, f"b{n}") for c in ["Counter", "Room", "Store"] for n in range(3)]
+    assert listed("prefix=b&class=Room") == [("Room", f"b{n}") for n in range(3)]
+    assert len(listed("")) == 18
+
+
 # What is refused
 
 
