@@ -65,6 +65,18 @@ static void pass_over(struct actor_socket *s)
     sweep(s);
 }
 
+void socket_drop_messages(struct actor_socket *s)
+{
+    LIST_FOREACH (link, &s->events) {
+        struct socket_event *e = LIST_ENTRY(link, struct socket_event, link);
+        if (e->kind == SOCKET_MESSAGE && socket_event_is_waiting(e)) {
+            stop_waiting(e);
+            e->is_done = true;
+        }
+    }
+    sweep(s);
+}
+
 /* The code host's side */
 
 struct socket_event *socket_set_next(struct socket_set *set)

@@ -357,6 +357,7 @@ void socket_set_isolate_gone(struct socket_set *set)
         }
         if (s->is_in_doubt || !s->is_hibernatable) {
             socket_close_now(s, WEBSOCKET_RESTART, SLICE("The actor was restarted."));
+            socket_drop_messages(s);
             s->is_in_doubt = false;
             socket_free_if_over(s);
         }

@@ -303,6 +303,25 @@ static bool acknowledge(struct socket_link *l, const struct socket_sync *s)
     return true;
 }
 
+void socket_link_restart(struct socket_link *l, uint64_t out_taken)
+{
+    PRE(out_taken >= l->taken && out_taken < l->next);
+    drop_taken(l, out_taken);
+    l->acknowledged = out_taken;
+    l->acknowledged_at = 0;
+    set_cursor(l, out_taken + 1, 0);
+    l->sending = NULL;
+    l->flight_bytes = 0;
+    socket_letter_free(l->part); /* the next will begin it anew */
+    l->part = NULL;
+    l->part_bytes = 0;
+    l->is_stopped = true;
+    l->owes_answer = l->has_question = l->has_gap = false;
+    l->probe_ms = 0;
+    l->pause_ms = SOCKET_PROBE_MS;
+    check(l);
+}
+
 enum err socket_link_hear(struct socket_link *l, const struct socket_sync *s, uint64_t now_ms)
 {
     bool is_progress =

@@ -39,6 +39,7 @@ enum socket_letter_kind {
     SOCKET_LETTER_BYTES = 2,
     SOCKET_LETTER_CLOSE = 3,
     SOCKET_LETTER_FAILURE = 4, /* to the owner: the client broke the rules */
+    SOCKET_LETTER_MEMO = 5,    /* from it: what the next owner must know; the first letter is one */
     SOCKET_LETTER_KIND_END,
 };
 
@@ -106,6 +107,9 @@ struct socket_link {
 
 /* The next letters have these numbers: what was taken before, by an owner before, has lower ones. */
 void socket_link_init(struct socket_link *l, uint64_t out_taken, uint64_t in_taken);
+/* The other side is another one from now on, to which all goes that the one before has not taken: once it has
+ * answered. */
+void socket_link_restart(struct socket_link *l, uint64_t out_taken);
 void socket_link_done(struct socket_link *l);
 
 /* Out. Takes a reference on `data`, which may be NULL. */
