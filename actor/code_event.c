@@ -186,6 +186,23 @@ static struct bytes *outcome_of(const struct code_event *e, struct slice result)
     return outcome;
 }
 
+static bool has_text(struct slice map, const char *name, const char *want)
+{
+    struct slice doc;
+    struct slice text;
+    return value_member(map, name, &doc) && value_get_str(doc, &text) &&
+           slice_equal_str(text, want);
+}
+
+/* What the engine throws at its bound of memory; where code caught it, that was its own business. */
+static const char *code_of(struct slice exception)
+{
+    return has_text(exception, "name", "RangeError") &&
+                   has_text(exception, "message", "Out of memory")
+               ? "memory_exceeded"
+               : "exception";
+}
+
 static struct bytes *exception_of(const struct code_event *e, struct slice exception)
 {
     struct buf out = {0};
@@ -193,7 +210,7 @@ static struct bytes *exception_of(const struct code_event *e, struct slice excep
         return NULL;
     }
     if (e->kind == REQUEST_EXECUTE) {
-        code_run_error(e->session, "exception", exception, &out);
+        code_run_error(e->session, code_of(exception), exception, &out);
     } else {
         buf_append_slice(&out, exception);
     }
