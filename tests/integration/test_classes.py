@@ -211,7 +211,8 @@ def test_a_new_version_is_taken_up_and_state_stays(counter):
     assert counter.call("increment", 1).json == {"result": 103}
 
 
-@pytest.mark.parametrize("source, line", [("export class A {\n  x( {\n}", 3), ("import 'nowhere';", 1)])
+@pytest.mark.parametrize("source, line", [("export class A {\n  x( {\n}", 3), ("import 'nowhere';", 1),
+                                          ("let a = 1;\nthrow new TypeError('at load');", 2)])
 def test_code_that_does_not_parse_or_link_is_refused_with_its_place(client, source, line):
     answer = deploy(client, source, "wrong")
     expect_problem(answer, 400, "invalid_code")
