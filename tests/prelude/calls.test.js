@@ -118,3 +118,39 @@ test("a result that cannot be cloned is the failure of its call", async () => {
     assert.equal((await daemon.call("bad")).error.name, "DataCloneError");
     assert.equal(await daemon.value("fine"), 1);
 });
+
+test("a code that a user's error has is not the code of the answer", async () => {
+    const daemon = await classOf("bad() { throw Object.assign(new Error('x'), { code: 'unauthenticated' }); } odd() { throw { get message() { throw 1; } }; }");
+    assert.equal((await daemon.call("bad")).error.code, undefined);
+    assert.match((await daemon.call("odd")).error.message, /cannot be described/);
+});
+
+test("a code of storage is, that of another actor is not", async () => {
+    const daemon = await classOf("read() { return this.ctx.storage.get('k'); } call() { return this.env.OTHER.getByName('x').hi(); }", { bindings: { OTHER: "Other" } });
+    daemon.answers.get = daemon.answers.call = () => {
+        throw { code: "unavailable", message: "no quorum", retryable: true };
+    };
+    const read = (await daemon.call("read")).error;
+    assert.deepEqual([read.code, read.retryable, read.message], ["unavailable", true, "no quorum"]);
+    const call = (await daemon.call("call")).error;
+    assert.deepEqual([call.code, call.retryable], [undefined, true]);
+});
+
+test("an error whose message is very long is cut", async () => {
+    const daemon = await classOf("bad() { throw new Error('x'.repeat(30 * 1024 * 1024)); } fine() { return 1; }");
+    assert.equal((await daemon.call("bad")).error.message.length, 64 * 1024);
+    assert.equal(await daemon.value("fine"), 1);
+});
+
+test("a large result and large writes leave in two frames", async () => {
+    const daemon = await classOf("async big() { for (let i = 0; i < 8; i++) this.ctx.storage.put('k' + i, new Uint8Array(1.9 * 2 ** 20)); return new Uint8Array(12 * 2 ** 20); }");
+    assert.equal((await daemon.value("big")).length, 12 * 2 ** 20);
+    assert.equal(daemon.store.size, 8);
+    assert.equal(daemon.framesOf("WRITE").length, 1);
+});
+
+test("a result of more than a frame is the failure of its call", async () => {
+    const daemon = await classOf("big() { return new Uint8Array(24 * 2 ** 20); } fine() { return 1; }");
+    assert.equal((await daemon.call("big")).error.name, "RangeError");
+    assert.equal(await daemon.value("fine"), 1);
+});

@@ -86,6 +86,12 @@ test("TypeScript is stripped, also of types that are imported", async () => {
     }), "v21object");
 });
 
+test("a workflow imports what it throws", async () => {
+    const { info } = await check({ "main.js": `import { WorkflowEntrypoint } from "cloudflare:workers"; import { NonRetryableError } from "cloudflare:workflows";
+        export class Flow extends WorkflowEntrypoint { run() { throw new NonRetryableError("no"); } }` });
+    assert.deepEqual(info.classes, [{ name: "Flow", methods: ["run"], kind: "workflow" }]);
+});
+
 test("top-level await is waited for", async () => {
     assert.equal(await run({
         "main.js": "import { v } from './slow.js'; export class Actor { run() { return v; } }",

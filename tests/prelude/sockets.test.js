@@ -191,3 +191,13 @@ test("the entry module hands an upgrade on to an actor", async () => {
     assert.deepEqual(daemon.done.get(id)[1], [101, [], null, null, true]);
     assert.equal(daemon.framesOf("TELL", "accept").length, 0);
 });
+
+test("sockets of before are made when they are wanted, each once", async () => {
+    const daemon = await classOf(`webSocketMessage(ws, m) { this.heard = [ws, m]; }
+        same() { const [a] = this.ctx.getWebSockets("t5"); const [b] = this.ctx.getWebSockets("t5"); return [a === b, a === this.heard[0], this.heard[1], this.ctx.getWebSockets().length]; }`, {
+        sockets: Array.from({ length: 1000 }, (_, i) => [i + 1, ["t" + i], null]),
+    });
+    daemon.event(5, 6, "m");
+    await daemon.settle();
+    assert.deepEqual(await daemon.value("same"), [true, true, "m", 1000]);
+});

@@ -289,3 +289,10 @@ test("a read of many large values is split where the daemon says that it is too 
     };
     assert.deepEqual(await daemon.value("all", Object.keys(store)), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 });
+
+test("a flood of deletes leaves in frames that fit", async () => {
+    const daemon = await classOf("async flood() { for (let i = 0; i < 60000; i++) this.ctx.storage.kv.delete(String(i).padStart(400, 'k')); }");
+    daemon.answers.get = (keys) => keys.map(() => null);
+    await daemon.value("flood");
+    assert.ok(daemon.framesOf("WRITE").length > 2);
+});

@@ -62,12 +62,13 @@ for (const [code, check] of [
     ["Object.fromEntries(Array.from({ length: 70000 }, (_, i) => ['k' + i, i]))", "(v) => v.k69999 === 69999"],
     ["[1, , 3]", "(v) => v.length === 3 && v[1] === undefined"],
     ["new Uint8Array(new ArrayBuffer(8), 2, 3)", "(v) => v instanceof Uint8Array && v.length === 3"],
+    ["new Uint8Array([1, 2]).buffer", "(v) => v instanceof Uint8Array && v.length === 2"],
     ["2 ** 60", "(v) => v === 2 ** 60"],
 ]) {
     test(`${code} comes back the same`, async () => assert.equal(await daemon.value("same", code, check), true));
 }
 
-for (const code of ["() => 1", "Symbol('s')", "Promise.resolve()", "new WeakMap()", "({ deep: [() => 1] })", "/x/",
+for (const code of ["new Float32Array(2)", "new Int8Array(1)", "new DataView(new ArrayBuffer(1))", "() => 1", "Symbol('s')", "Promise.resolve()", "new WeakMap()", "({ deep: [() => 1] })", "/x/",
     "new Map([[1, () => 1]])", "(function* () {})()", "globalThis.a = {}, a.self = a, a", "globalThis.b = [], b.push([b]), b",
     "globalThis.d = {}, Array.from({ length: 33 }).reduce((at) => at.in = {}, d), d"]) {
     test(`${code} is a DataCloneError, and nothing is written`, async () => {

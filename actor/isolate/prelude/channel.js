@@ -12,6 +12,8 @@ import { Writes } from "./writes.js";
 import { encode, read } from "./clone.js";
 import { describe, fromAnswer, writeDescribed } from "./errors.js";
 
+const ROOM_BYTES = 4 * 1024 * 1024; /* so much of two things always fits into one frame */
+
 /* What leaves with the next frame. */
 export const unsent = new Writes(null);
 
@@ -62,6 +64,7 @@ function sendAsk(number, type, args, withWrites) {
         writer.string(type);
         encode(args);
         if (withWrites) {
+            makeWay(writer.mark() - from);
             takeWrites();
         } else {
             writer.nil();
@@ -159,7 +162,7 @@ export function answerNow(type, args) {
             if (reader.bool()) {
                 return read();
             }
-            throw fromAnswer(read());
+            throw fromAnswer(read(), true);
         }
         pushBacklog(frame);
     }
@@ -185,7 +188,7 @@ export function takeAnswer(number) {
     if (reader.bool()) {
         ask.answered();
     } else {
-        ask.failed(fromAnswer(read()));
+        ask.failed(fromAnswer(read(), ask.isStorage));
     }
 }
 
@@ -267,6 +270,13 @@ function doneHead(event, isGood) {
     writer.bool(isGood);
 }
 
+/* Writes that do not fit into the frame with so much else leave before it. */
+function makeWay(bytes) {
+    if (bytes > ROOM_BYTES && unsent.bytes > ROOM_BYTES) {
+        flushWrites();
+    }
+}
+
 /* An event has ended with a value. One that cannot be cloned is the event's failure. */
 export function sendDone(event, value) {
     flushReads();
@@ -276,6 +286,7 @@ export function sendDone(event, value) {
         const opened = writer.openBin();
         encode(value);
         writer.closeBin(opened);
+        makeWay(writer.mark() - from);
         unsent.take();
         writer.send(from);
     } catch (thrown) {
@@ -293,6 +304,7 @@ export function sendDonePlain(event, result) {
     try {
         doneHead(event, true);
         encode(result);
+        makeWay(writer.mark() - from);
         unsent.take();
         writer.send(from);
     } finally {

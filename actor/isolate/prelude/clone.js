@@ -1,5 +1,6 @@
 /* A value as one msgpack document, as rpc/value.h has it: the structured clone of JavaScript, less
- * what a document cannot hold. Nothing is written of a value that cannot be cloned. */
+ * what a document cannot hold (views other than bytes, regular expressions, a reference to itself). Nothing
+ * is written of a value that cannot be cloned. An ArrayBuffer comes back as a Uint8Array. */
 import { DOMException, isDomName } from "./web/dom_exception.js";
 import * as reader from "./reader.js";
 import * as writer from "./writer.js";
@@ -133,13 +134,6 @@ function writeError(error, depth) {
     writer.closeExt(opened);
 }
 
-function bytesOf(buffer) {
-    if (!ArrayBuffer.isView(buffer)) {
-        return new Uint8Array(buffer);
-    }
-    return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-}
-
 function writeObject(value, depth) {
     if (value instanceof Uint8Array) {
         writer.bin(value);
@@ -151,8 +145,10 @@ function writeObject(value, depth) {
         writePairs(value, depth);
     } else if (value instanceof Set) {
         writeSet(value, depth);
-    } else if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
-        writer.bin(bytesOf(value));
+    } else if (value instanceof ArrayBuffer) {
+        writer.bin(new Uint8Array(value));
+    } else if (ArrayBuffer.isView(value)) {
+        refuse(`${value.constructor?.name ?? "A view"}: a document holds bytes (Uint8Array, ArrayBuffer); it`);
     } else if (value instanceof Error) {
         writeError(value, depth);
     } else if (value instanceof Number || value instanceof String || value instanceof Boolean ||

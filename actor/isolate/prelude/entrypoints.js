@@ -25,6 +25,14 @@ export class WorkflowEntrypoint {
 /* Exported so that code which names it loads; an instance cannot leave its isolate. */
 export class RpcTarget {}
 
+/* "cloudflare:workflows": ends a step for good. */
+export class NonRetryableError extends Error {
+    constructor(message, name = "NonRetryableError") {
+        super(message);
+        Object.defineProperty(this, "name", { value: name, configurable: true, writable: true });
+    }
+}
+
 for (const base of [DurableObject, WorkerEntrypoint, WorkflowEntrypoint, RpcTarget]) {
     Object.defineProperty(base.prototype, uncloneable, { value: true });
 }

@@ -1,14 +1,23 @@
 /* Errors as frames carry them. */
-import { makeError } from "./clone.js";
 import { DOMException } from "./web/dom_exception.js";
+import { makeError } from "./clone.js";
 import { stackOf } from "./stack.js";
 import * as writer from "./writer.js";
 
-/* An error with a code of the API, which becomes the code of the answer. */
-export function apiError(code, message, base = Error) {
-    const error = new base(message);
+const TEXT_CHARACTERS_MAX = 64 * 1024;
+
+/* Codes of the API are what the runtime says of an error; a `code` that a user's error has says nothing. */
+const codes = new WeakMap();
+
+function mark(error, code) {
+    codes.set(error, code);
     Object.defineProperty(error, "code", { value: code, configurable: true, writable: true });
     return error;
+}
+
+/* An error with a code of the API, which becomes the code of the answer where nobody catches it. */
+export function apiError(code, message, base = Error) {
+    return mark(new base(message), code);
 }
 
 export function notImplemented(what) {
@@ -17,26 +26,23 @@ export function notImplemented(what) {
 
 function textOf(value, otherwise) {
     try {
-        return value === undefined ? otherwise : String(value);
+        return value === undefined ? otherwise : String(value).slice(0, TEXT_CHARACTERS_MAX);
     } catch {
         return otherwise;
     }
 }
 
-/* name, message, stack, and what else a frame has of what was thrown, whatever that is. */
-export function describe(thrown) {
-    if (thrown === null || typeof thrown !== "object") {
-        return { name: "Error", message: textOf(thrown, "undefined"), stack: "" };
-    }
+function describeObject(thrown) {
     const told = {
         name: textOf(thrown.name, "Error"),
         message: textOf(thrown.message, thrown instanceof Error ? "" : textOf(thrown, "an object was thrown")),
         stack: stackOf(textOf(thrown.stack, "")),
     };
-    for (const name of ["code", "file"]) {
-        if (typeof thrown[name] === "string") {
-            told[name] = thrown[name];
-        }
+    if (codes.has(thrown)) {
+        told.code = codes.get(thrown);
+    }
+    if (typeof thrown.file === "string") {
+        told.file = textOf(thrown.file);
     }
     for (const name of ["retryable", "overloaded", "remote"]) {
         if (thrown[name] === true) {
@@ -49,6 +55,18 @@ export function describe(thrown) {
         }
     }
     return told;
+}
+
+/* name, message, stack, and what else a frame has of what was thrown, whatever that is. */
+export function describe(thrown) {
+    if (thrown === null || typeof thrown !== "object") {
+        return { name: "Error", message: textOf(thrown, "undefined"), stack: "" };
+    }
+    try {
+        return describeObject(thrown);
+    } catch {
+        return { name: "Error", message: "an object was thrown that cannot be described", stack: "" };
+    }
 }
 
 export function writeDescribed(told) {
@@ -67,20 +85,25 @@ export function writeDescribed(told) {
     }
 }
 
-const ownTypes = { invalid_value: TypeError, too_large: RangeError, bad_request: TypeError };
+const ownTypes = { invalid_value: TypeError, too_large: RangeError, bad_request: TypeError, invalid_id: TypeError };
 
-/* The error that the daemon answered. What another actor threw has a name. */
-export function fromAnswer(told) {
-    let error;
-    if (told.name !== undefined) {
-        error = makeError(told.name, told.message ?? "", told.stack);
-        error.remote = true;
-    } else if (told.code === "aborted") {
-        error = new DOMException(told.message ?? "aborted", "AbortError");
-    } else {
-        error = new (ownTypes[told.code] ?? Error)(told.message ?? told.code);
+function ofCode({ code, message }) {
+    if (code === "aborted") {
+        return new DOMException(message ?? "aborted", "AbortError");
     }
-    if (told.code !== undefined && told.code !== "actor_exception") {
+    return new (ownTypes[code] ?? Error)(message ?? code);
+}
+
+/* The error that the daemon answered. What another actor threw has a name. A code of storage is what this
+ * actor's caller hears; that of a call or a fetch is this actor's own matter. */
+export function fromAnswer(told, isStorage) {
+    const isRemote = told.name !== undefined;
+    const error = isRemote ? makeError(told.name, told.message ?? "", told.stack) : ofCode(told);
+    if (isRemote) {
+        error.remote = true;
+    } else if (isStorage) {
+        mark(error, told.code);
+    } else if (told.code !== undefined) {
         Object.defineProperty(error, "code", { value: told.code, configurable: true, writable: true });
     }
     if (told.retryable === true) {

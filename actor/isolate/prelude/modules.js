@@ -6,31 +6,44 @@ const WRAPPER = "(async function (exports, require, module) {";
 
 const shared = { env: {}, waitUntil: null };
 
-/* What "cloudflare:workers" has beside the base classes. */
+/* What "cloudflare:workers" (and "dormouse", which is the same) has beside the base classes. */
 export function setModuleEnv(env, waitUntil) {
     Object.assign(shared.env, env);
     shared.waitUntil = waitUntil;
 }
 
-function makeBuiltin() {
-    const { DurableObject, RpcTarget, WorkerEntrypoint, WorkflowEntrypoint } = entrypoints;
-    const builtin = {
-        DurableObject, RpcTarget, WorkerEntrypoint, WorkflowEntrypoint, env: shared.env,
-        waitUntil: (promise) => shared.waitUntil(promise),
-    };
-    Object.defineProperty(builtin, "__esModule", { value: true });
-    return builtin;
+function asModule(exports) {
+    return Object.defineProperty(exports, "__esModule", { value: true });
 }
 
-let builtin = null;
+function makeWorkers() {
+    const { DurableObject, RpcTarget, WorkerEntrypoint, WorkflowEntrypoint } = entrypoints;
+    return asModule({
+        DurableObject, RpcTarget, WorkerEntrypoint, WorkflowEntrypoint, env: shared.env,
+        waitUntil: (promise) => shared.waitUntil(promise),
+    });
+}
+
+function makeBuiltins() {
+    const workers = makeWorkers();
+    return new Map([
+        ["cloudflare:workers", workers],
+        ["dormouse", workers],
+        ["cloudflare:workflows", asModule({ NonRetryableError: entrypoints.NonRetryableError })],
+    ]);
+}
+
+let builtins = null;
+
+function builtin(name) {
+    builtins ??= makeBuiltins();
+    return builtins.get(name);
+}
 
 /* The names that a built-in module exports; null where it is none. */
 export function builtinNames(name) {
-    if (name !== "cloudflare:workers" && name !== "dormouse") {
-        return null;
-    }
-    builtin ??= makeBuiltin();
-    return Object.keys(builtin);
+    const found = builtin(name);
+    return found === undefined ? null : Object.keys(found);
 }
 
 /* The module that `specifier` means inside of `from`; names have no leading "./". */
@@ -64,8 +77,9 @@ export class Modules {
     }
 
     require(specifier, from, renamed) {
-        if (builtinNames(specifier) !== null) {
-            return builtin;
+        const own = builtin(specifier);
+        if (own !== undefined) {
+            return own;
         }
         const module = this.loaded.get(renamed?.[specifier] ?? resolve(specifier, from));
         if (module === undefined) {

@@ -44,20 +44,14 @@ function checkSocket(socket) {
 export function acceptWebSocket(socket, tags = []) {
     checkSocket(socket);
     const checked = checkTags(tags);
-    if ([...sockets.hibernatableSockets()].length >= SOCKETS_MAX) {
+    if (sockets.connectionCount() >= SOCKETS_MAX) {
         throw new RangeError(`An actor has at most ${SOCKETS_MAX} WebSockets.`);
     }
     sockets.acceptHibernatable(socket, checked);
 }
 
 export function getWebSockets(tag) {
-    const found = [];
-    for (const socket of sockets.hibernatableSockets()) {
-        if (tag === undefined || sockets.tagsOf(socket).includes(String(tag))) {
-            found.push(socket);
-        }
-    }
-    return found;
+    return sockets.hibernatableSockets(tag === undefined ? undefined : String(tag));
 }
 
 export function getTags(socket) {

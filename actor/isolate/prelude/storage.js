@@ -10,6 +10,7 @@ import { checkKey, compareKeys } from "./storage_key.js";
 import { decode, encodeCopy, uncloneable } from "./clone.js";
 import { list } from "./storage_list.js";
 import { readStored } from "./storage_read.js";
+import { sizeOf } from "./writes.js";
 import { StorageKv } from "./storage_kv.js";
 
 export const VALUE_BYTES_MAX = 2 * 1024 * 1024;
@@ -65,7 +66,7 @@ export function makeRoom(bytes) {
 function putDocuments(documents) {
     let mustWait = false;
     for (const [key, document] of documents) {
-        mustWait = makeRoom(key.length + document.length) || mustWait;
+        mustWait = makeRoom(sizeOf(key, document)) || mustWait;
         overlay.writes().set(key, document);
     }
     return mustWait ? channel.syncAnswer() : Promise.resolve();
@@ -109,7 +110,7 @@ function deleteOne(key, options) {
     const existed = found === undefined
         ? readStored(key, options?.allowConcurrency !== true).then((value) => value !== undefined)
         : found !== null;
-    makeRoom(key.length);
+    makeRoom(sizeOf(key, null));
     writes.set(key, null);
     return existed;
 }
@@ -162,7 +163,7 @@ class StorageOperations {
             }
             key = checkKey(key);
             const document = documentOf(key, value);
-            if (makeRoom(key.length + document.length)) {
+            if (makeRoom(sizeOf(key, document))) {
                 overlay.writes().set(key, document);
                 return channel.syncAnswer();
             }

@@ -5,6 +5,7 @@ import * as storage from "./storage.js";
 import { checkKey } from "./storage_key.js";
 import { decode } from "./clone.js";
 import { listNow } from "./storage_list.js";
+import { sizeOf } from "./writes.js";
 
 function documentNow(key) {
     const found = overlay.writes().lookup(key);
@@ -25,7 +26,7 @@ export class StorageKv {
         }
         key = checkKey(key);
         const document = storage.documentOf(key, value);
-        storage.makeRoom(key.length + document.length);
+        storage.makeRoom(sizeOf(key, document));
         overlay.writes().set(key, document);
     }
 
@@ -33,7 +34,7 @@ export class StorageKv {
         storage.checkWrite();
         key = checkKey(key);
         const existed = documentNow(key) !== null;
-        storage.makeRoom(key.length);
+        storage.makeRoom(sizeOf(key, null));
         overlay.writes().set(key, null);
         return existed;
     }

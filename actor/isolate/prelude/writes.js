@@ -5,6 +5,12 @@
  * `null` is a deleted key. */
 import * as writer from "./writer.js";
 
+const ENTRY_BYTES = 16;
+
+export function sizeOf(key, document) {
+    return key.length * 3 + ENTRY_BYTES + (document === null ? 0 : document.length);
+}
+
 export class Writes {
     constructor(below) {
         this.below = below;
@@ -44,14 +50,13 @@ export class Writes {
         return undefined;
     }
 
+    /* Keys count as the most bytes that they may have. */
     set(key, document) {
         const old = this.entries.get(key);
-        if (old) {
-            this.bytes -= old.length + key.length;
+        if (old !== undefined) {
+            this.bytes -= sizeOf(key, old);
         }
-        if (document !== null) {
-            this.bytes += document.length + key.length;
-        }
+        this.bytes += sizeOf(key, document);
         this.entries.set(key, document);
     }
 

@@ -36,16 +36,44 @@ const key = Symbol("WebSocket");
 /* The ends that clients' connections lead to, by number of the connection. */
 const connections = new Map();
 
-export function connectionOf(id) {
-    return connections.get(id);
+/* A connection from before the actor slept: it becomes an end when somebody wants it. */
+class Sleeping {
+    constructor(tags, attachment) {
+        this.tags = tags;
+        this.attachment = attachment;
+    }
 }
 
-export function* hibernatableSockets() {
-    for (const end of connections.values()) {
-        if (inside(end).mode === HIBERNATABLE) {
-            yield end;
+function awake(id, found) {
+    if (!(found instanceof Sleeping)) {
+        return found;
+    }
+    const [client, server] = makePair();
+    Object.assign(inside(client), { mode: BOUND, id, isReady: true });
+    Object.assign(inside(server), { mode: HIBERNATABLE, tags: found.tags, attachment: found.attachment });
+    connections.set(id, server);
+    return server;
+}
+
+export function connectionOf(id) {
+    return awake(id, connections.get(id));
+}
+
+export function connectionCount() {
+    return connections.size;
+}
+
+/* Those with the tag, or all where it is undefined. */
+export function hibernatableSockets(tag) {
+    const found = [];
+    for (const [id, one] of connections) {
+        const isHibernatable = one instanceof Sleeping || inside(one).mode === HIBERNATABLE;
+        const { tags } = one instanceof Sleeping ? one : inside(one);
+        if (isHibernatable && (tag === undefined || tags.includes(tag))) {
+            found.push(awake(id, one));
         }
     }
+    return found;
 }
 
 let inside; /* the private parts of an end, for this file and sockets.js */
@@ -340,10 +368,7 @@ export function bound(end) {
 
 /* A connection that was accepted before the actor slept. */
 export function restore(id, tags, attachment) {
-    const [client, server] = makePair();
-    Object.assign(inside(client), { mode: BOUND, id, isReady: true });
-    Object.assign(inside(server), { mode: HIBERNATABLE, tags, attachment });
-    connections.set(id, server);
+    connections.set(id, new Sleeping(tags, attachment));
 }
 
 /* The connection of this event, which another actor has accepted. */
