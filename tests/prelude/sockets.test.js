@@ -201,3 +201,12 @@ test("sockets of before are made when they are wanted, each once", async () => {
     await daemon.settle();
     assert.deepEqual(await daemon.value("same"), [true, true, "m", 1000]);
 });
+
+test("a request that asks for a socket shows it in its headers, whatever of them came", async () => {
+    const daemon = await classOf("fetch(request) { return new Response([request.headers.get('upgrade'), request.headers.get('connection')].join()); }");
+    for (const headers of [[], [["upgrade", ""], ["connection", ""]], [["upgrade", "websocket"]]]) {
+        const id = daemon.event(2, "GET", "http://do/", headers, null, 3);
+        await daemon.settle();
+        assert.equal(new TextDecoder().decode(daemon.done.get(id)[1][2]), "websocket,Upgrade");
+    }
+});

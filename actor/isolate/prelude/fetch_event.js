@@ -26,6 +26,12 @@ function cancelError() {
     return new DOMException("The client has disconnected", "AbortError");
 }
 
+/* Headers of the connection stay with it: that a socket is asked for is told apart, and shown as usual. */
+function withUpgrade(headers) {
+    const others = headers.filter(([name]) => name !== "upgrade" && name !== "connection");
+    return [...others, ["connection", "Upgrade"], ["upgrade", "websocket"]];
+}
+
 /* The reader is past the type. Gives what the handler gives. */
 export function run(event) {
     const method = reader.string();
@@ -36,7 +42,8 @@ export function run(event) {
     const state = { socket, controller: null, stream: null };
     open.set(event, state);
     const request = incomingRequest({
-        method, url, headers, body, socket,
+        method, url, body, socket,
+        headers: socket === null ? headers : withUpgrade(headers),
         signal: null,
         makeSignal() {
             state.controller ??= new AbortController();

@@ -22,6 +22,8 @@ const inert = {
     },
 };
 
+const NOTHING = Uint8Array.of(0x92, 7, 0); /* a frame that asks for nothing */
+
 let real = null;
 
 /* Whoever calls before all promises here have settled (a test) gets a prelude that is cold. */
@@ -74,17 +76,23 @@ async function prepare() {
         await warm(primers[i], scenario, 1);
     }
     ready.install();
+    real = primers[0];
+    runtime.forked();
+    runtime.frame(NOTHING);
+    runtime.tick(host.now());
     real = ready;
 }
+
+const runtime = {
+    frame: (bytes) => prelude().frame(bytes),
+    tick: (now) => prelude().tick(now),
+    forked: () => prelude().forked(),
+    warmFrames: (scenario) => prelude().warmFrames(scenario), /* for tests */
+};
 
 /* A host without `collect` is one of a test, which has no fork to prepare for. */
 if (typeof host.collect === "function") {
     prepare();
 }
 
-return {
-    frame: (bytes) => prelude().frame(bytes),
-    tick: (now) => prelude().tick(now),
-    forked: () => prelude().forked(),
-    warmFrames: (scenario) => prelude().warmFrames(scenario), /* for tests */
-};
+return runtime;
