@@ -188,7 +188,7 @@ static enum err check_bindings(const struct deploy_body *b, struct decode_error 
     return err;
 }
 
-/* Egress: "host", "*.host", each perhaps with ":port". */
+/* Egress: "host", "*.host", "*", each perhaps with ":port". */
 
 static bool is_port(struct slice s)
 {
@@ -224,7 +224,8 @@ static bool is_allowable(struct slice s)
     if (colon != NULL && !is_port(slice_skip(s, host.len + 1))) {
         return false;
     }
-    return is_host(slice_has_prefix(host, SLICE("*.")) ? slice_skip(host, 2) : host);
+    return slice_equal_str(host, "*") ||
+           is_host(slice_has_prefix(host, SLICE("*.")) ? slice_skip(host, 2) : host);
 }
 
 static enum err check_egress(const struct deploy_body *b, struct decode_error *e)

@@ -354,13 +354,14 @@ def three(tmp_path):
 
 
 def test_any_node_takes_a_deploy_and_shows_it_when_it_says_so(three):
-    version = 0
+    wait_until(lambda: deploy(three.nodes[1].client).status == 200, 60, "a deploy")
+    first = version = three.nodes[1].client.get("/v1/app").json["version"]
     for _ in range(3):
         for node in three.running():
             version += 1
             assert deploy(node.client).json["version"] == version
             assert node.client.get("/v1/app").json["version"] == version
-            assert node.client.post("/v1/app/rollback", json={"version": 1}).json["of"] == 1
+            assert node.client.post("/v1/app/rollback", json={"version": first}).json["of"] == first
             version += 1
             assert node.client.get("/v1/app").json["version"] == version
 
@@ -368,7 +369,7 @@ def test_any_node_takes_a_deploy_and_shows_it_when_it_says_so(three):
 def test_a_large_deploy_reaches_every_node_and_one_that_was_away(three):
     large = COUNTER + "/" * (9 * MIB)
     three.nodes[3].stop()
-    assert deploy(three.nodes[1].client, source=large).status == 200
+    wait_until(lambda: deploy(three.nodes[1].client, source=large).status == 200, 60, "a deploy")
     three.nodes[3].start()
     for node in three.running():
         wait_until(lambda n=node: n.client.get("/v1/app").status == 200, what="the deploy")

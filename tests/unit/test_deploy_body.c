@@ -50,14 +50,14 @@ static void the_smallest_deploy_has_a_module_and_its_name(void **state)
 static void a_deploy_may_say_everything(void **state)
 {
     (void)state;
-    struct buf doc =
-        document("{\"modules\":{\"main.js\":\"x\",\"lib/a.js\":\"y\"},\"main\":\"main.js\","
-                 "\"env\":{\"KEY\":\"v\",\"deep\":{\"a\":[1,2]},\"$x\":null},\"classes\":["
-                 "\"Counter\",\"Room\"],"
-                 "\"bindings\":{\"COUNTER\":\"Counter\",\"LOBBY\":\"Lobby\"},"
-                 "\"egress\":{\"allow\":[\"api.example.com\",\"*.example.org\",\"localhost:8080\","
-                 "\"[::1]:80\","
-                 "\"127.0.0.1\",\"*.a.b:1\"]},\"source_maps\":{\"main.js\":\"{}\"}}");
+    struct buf doc = document(
+        "{\"modules\":{\"main.js\":\"x\",\"lib/a.js\":\"y\"},\"main\":\"main.js\","
+        "\"env\":{\"KEY\":\"v\",\"deep\":{\"a\":[1,2]},\"$x\":null},\"classes\":["
+        "\"Counter\",\"Room\"],"
+        "\"bindings\":{\"COUNTER\":\"Counter\",\"LOBBY\":\"Lobby\"},"
+        "\"egress\":{\"allow\":[\"api.example.com\",\"*.example.org\",\"localhost:8080\","
+        "\"[::1]:80\","
+        "\"127.0.0.1\",\"*.a.b:1\",\"*\",\"*:8443\"]},\"source_maps\":{\"main.js\":\"{}\"}}");
     struct deploy_body b;
     struct decode_error e;
     struct buf classes = {0};
