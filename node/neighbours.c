@@ -224,6 +224,9 @@ static enum err take_member_message(struct worker *w, uint32_t from, const struc
     case PEER_KIND_WATCH_TAKEN:
     case PEER_KIND_WATCH_CANCEL:
         return sink_peers_take(&w->sink_peers, from, m);
+    case PEER_KIND_SOCKET_UP:
+    case PEER_KIND_SOCKET_DOWN:
+        return sockets_take(&w->sockets, from, m);
     case PEER_KIND_LISTING_ASK:
         return listings_take_ask(&w->listings, from, m->payload);
     case PEER_KIND_LISTING_ANSWER:
@@ -321,6 +324,7 @@ static void on_lost(void *ctx, uint32_t node)
     listings_on_lost(&worker->listings, node);
     sink_peers_on_lost(&worker->sink_peers, node);
     watch_relays_on_lost(&worker->relays, node);
+    sockets_on_lost(&worker->sockets, node);
 }
 
 static uint32_t owner_of(void *ctx, uint32_t group)

@@ -6,6 +6,7 @@
  *     guests                                 --REQUEST, REPLY-->   forward, courier
  *                                            --STATUS-->           board
  *                                            --ORDER, OUTCOME-->   orders (worker 0)
+ *                                            --SOCKET_UP, _DOWN-->     sockets
  *                                            --LISTING_ASK, _ANSWER--> listings (worker 0)
  *
  * Who may speak (node/standing.h): whoever has a certificate of the cluster's CA may connect, but for a

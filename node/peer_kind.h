@@ -26,7 +26,9 @@ enum peer_kind {
     PEER_KIND_LISTING_ANSWER = 18,
     PEER_KIND_FRESH_ASK = 19, /* node/freshness.h */
     PEER_KIND_FRESH_ANSWER = 20,
-    PEER_KIND_PULSE = 21, /* node/neighbours_pulse.c */
+    PEER_KIND_PULSE = 21,     /* node/neighbours_pulse.c */
+    PEER_KIND_SOCKET_UP = 22, /* node/socket_mail.h */
+    PEER_KIND_SOCKET_DOWN = 23,
 };
 
 #endif

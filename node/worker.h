@@ -42,6 +42,7 @@
 #include "node/sideline.h"
 #include "node/sink_peer.h"
 #include "node/snapshots.h"
+#include "node/sockets.h"
 #include "node/steward.h"
 #include "node/watch_relay.h"
 #include "rpc/http_date.h"
@@ -86,6 +87,10 @@ struct worker_report {
     struct registry_stats registry;
     struct request_counts counts;
     size_t streams;
+    size_t sockets;
+    size_t sockets_owned;
+    uint64_t sockets_moved;
+    uint64_t sockets_lost;
     size_t actors;
     size_t actor_bytes;
     size_t requests;
@@ -131,6 +136,7 @@ struct worker {
     struct snapshots snapshots;
     struct watch_relays relays;
     struct sink_peers sink_peers;
+    struct sockets sockets;
     struct identity_cache identities;
     struct webhooks webhooks;
     struct sideline sideline;

@@ -134,6 +134,7 @@ static void drain(struct worker *w)
     listings_stop(&w->listings, clock_mono_ms());
     watch_stream_end_all(w);
     watch_relays_end_all(&w->relays);
+    sockets_end_all(&w->sockets);
     if (w->is_listening) {
         listener_drain(&w->listener, DRAIN_MS, on_drained);
     }
@@ -142,7 +143,8 @@ static void drain(struct worker *w)
 static bool has_answered_all(const struct worker *w)
 {
     return !w->is_listening && w->away_count == 0 && w->code.call_count == 0 &&
-           ((w->forward.visitor_count == 0 && listings_are_idle(&w->listings)) ||
+           ((w->forward.visitor_count == 0 && listings_are_idle(&w->listings) &&
+             sockets_are_quiet(&w->sockets)) ||
             clock_mono_ms() >= w->drain_ms);
 }
 

@@ -49,6 +49,7 @@ static void on_depose(void *ctx, struct shard *s)
     snapshots_depose(&worker->snapshots, s);
     if (shard_id(s) != SHARD_META) {
         code_host_depose(&worker->code.host, s);
+        sockets_depose(&worker->sockets, shard_id(s));
         registry_depose(&worker->registry, s);
         scheduler_depose(&worker->scheduler, s);
     }
@@ -113,6 +114,10 @@ void worker_publish_report(struct worker *w)
         .registry = w->registry.stats,
         .counts = w->counts,
         .streams = w->stream_count,
+        .sockets = w->sockets.clients.count,
+        .sockets_owned = w->sockets.owner.sets.socket_count,
+        .sockets_moved = w->sockets.lines.moved,
+        .sockets_lost = w->sockets.lines.lost,
         .actors = w->registry.actors.count,
         .actor_bytes = w->registry.memory_bytes,
         .requests = w->registry.request_count,
@@ -178,6 +183,7 @@ static void after_sleep(uv_check_t *check)
     snapshots_tick(&w->snapshots, now_ms);
     sink_peers_tick(&w->sink_peers);
     watch_relays_tick(&w->relays, now_ms);
+    sockets_tick(&w->sockets, now_ms, wall_ms);
     orders_tick(&w->orders, now_ms);
     listings_tick(&w->listings, now_ms);
     worker_renew_tls(w);
@@ -247,6 +253,7 @@ static void before_sleep(uv_prepare_t *prepare)
         listener_serve(&w->listener);
     }
     code_flush(&w->code, clock_mono_ms());
+    sockets_flush(&w->sockets);
     engine_flush(w->engine); /* after all that could still propose */
     neighbours_flush(&w->neighbours);
     bool waits = worker_retry_posts(w);
@@ -333,6 +340,7 @@ static void *run(void *arg)
     snapshots_init(&w->snapshots, w);
     watch_relays_init(&w->relays, w);
     sink_peers_init(&w->sink_peers, w);
+    sockets_init(&w->sockets, w);
     orders_init(&w->orders, w);
     listings_init(&w->listings, w);
     scheduler_init(&w->scheduler, &w->registry, &w->webhooks);
@@ -364,6 +372,7 @@ static void *run(void *arg)
     forward_done(&w->forward);
     sink_peers_done(&w->sink_peers);
     watch_relays_done(&w->relays);
+    sockets_done(&w->sockets);
     neighbours_done(&w->neighbours);
     identity_cache_done(&w->identities);
     snapshots_stop(&w->snapshots);
