@@ -1,5 +1,6 @@
 /* What an isolate asks for. All of it is hostile until it has been read here. */
 #include "actor/code_own.h"
+#include "actor/isolate_frame.h"
 #include "base/hex.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -13,7 +14,7 @@ static void fail_ask(struct code_session *s, uint64_t ask, enum err err, const c
     reply_clear(&reply);
 }
 
-static void write_first(struct code_session *s, struct slice writes)
+void code_write_first(struct code_session *s, struct slice writes)
 {
     struct code_turn *t;
     if (value_type(writes) == VALUE_NIL || value_count(writes) == 0) {
@@ -213,6 +214,34 @@ void code_host_called(struct code_call *call, bool is_ok, struct slice payload)
     code_turn_is_back(s);
 }
 
+uint64_t code_call_stream(struct code_call *call)
+{
+    return ++call->session->last_stream_id;
+}
+
+static void send_chunk(struct code_session *s, uint64_t stream, struct slice body)
+{
+    struct buf frame = {0};
+    code_frame_begin(&frame, FRAME_CHUNK_IN, stream, 2);
+    value_put_bin(&frame, body);
+    value_put_bool(&frame, true);
+    code_frame_send(s, &frame);
+}
+
+void code_host_called_with(struct code_call *call, struct slice payload, uint64_t stream,
+                           struct slice body)
+{
+    struct code_session *s = call->session;
+    if (s->state != CODE_ENDED) {
+        code_answer(s, call->ask, true, payload);
+        if (stream != 0) {
+            send_chunk(s, stream, body);
+        }
+    }
+    mem_free(call);
+    code_turn_is_back(s);
+}
+
 /* [ask, type, args, writes] */
 void code_ask(struct code_session *s, struct value_iter *frame)
 {
@@ -234,7 +263,7 @@ void code_ask(struct code_session *s, struct value_iter *frame)
         ask_outside(s, ask, CODE_TURN_FETCH, true, args, writes);
         return;
     }
-    write_first(s, writes);
+    code_write_first(s, writes);
     if (slice_equal_str(type, "get")) {
         ask_rows(s, ask, REQUEST_CODE_GET, args);
     } else if (slice_equal_str(type, "list")) {
@@ -260,5 +289,5 @@ void code_write(struct code_session *s, struct value_iter *frame)
         code_bad_frame(s);
         return;
     }
-    write_first(s, writes);
+    code_write_first(s, writes);
 }

@@ -8,7 +8,11 @@
 #include "base/invariant.h"
 #include "base/mem.h"
 
-enum { RESPONSE_ITEMS = 3 };
+enum {
+    RESPONSE_ITEMS = 3,
+    STREAM_ITEM = 4,
+    RESPONSE_BODY_BYTES_MAX = 16 << 20,
+};
 
 /* A state change has one door. */
 void code_event_move(struct code_event *e, enum code_event_stage to)
@@ -55,6 +59,8 @@ static struct request *part(struct code_event *e)
 void code_event_free(struct code_event *e)
 {
     PRE(e->request == NULL);
+    bytes_unref(e->head);
+    buf_done(&e->body);
     list_remove(&e->link);
     e->session->event_count--;
     e->session->waiting_count -= e->stage == CODE_EVENT_WAITS ? 1 : 0;
@@ -227,6 +233,104 @@ static void set_key(struct request *turn, const struct request *asked)
     }
 }
 
+/* The fourth item of a fetch's result: its body comes in pieces. */
+static bool has_stream(const struct code_event *e, struct slice result, uint64_t *ret_stream)
+{
+    struct value_iter it = value_items(result);
+    struct slice item;
+    bool is_fetch = e->kind == REQUEST_CLASS_FETCH || e->kind == REQUEST_MODULE_FETCH;
+    for (int i = 0; is_fetch && i < STREAM_ITEM; i++) {
+        if (!value_next(&it, &item)) {
+            return false;
+        }
+    }
+    return is_fetch && value_get_uint(item, ret_stream) && *ret_stream != 0;
+}
+
+static struct code_event *find_stream(const struct code_session *s, uint64_t stream)
+{
+    LIST_FOREACH (link, &s->events) {
+        struct code_event *e = LIST_ENTRY(link, struct code_event, link);
+        if (e->stream == stream && e->stage == CODE_EVENT_SENT) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+/* All of the body is here: the answer waits for what was written before, as any other. */
+static void end_stream(struct code_event *e)
+{
+    struct value_iter it = value_items(bytes_slice(e->head));
+    struct slice item;
+    struct buf out = {0};
+    struct code_turn *t;
+    value_put_array(&out, RESPONSE_ITEMS);
+    for (int i = 0; i < RESPONSE_ITEMS - 1; i++) {
+        bool has_item = value_next(&it, &item);
+        INVARIANT(has_item); /* has_stream has seen it */
+        value_put_raw(&out, item);
+    }
+    value_put_bin(&out, buf_slice(&e->body));
+    struct request *r = code_turn_new(e->session, REQUEST_CODE_COMMIT, CODE_TURN_DONE, &t);
+    t->event = e;
+    r->outcome = bytes_new(buf_slice(&out));
+    buf_done(&out);
+    code_event_move(e, CODE_EVENT_ENDING);
+    code_turn_submit(r);
+}
+
+static void fail_stream(struct code_event *e, const char *why)
+{
+    struct buf exception = {0};
+    value_put_map(&exception, 2);
+    value_put_text(&exception, "name");
+    value_put_text(&exception, "Error");
+    value_put_text(&exception, "message");
+    value_put_text(&exception, why);
+    code_event_fail(e, ERR_ACTOR_EXCEPTION, buf_slice(&exception));
+    buf_done(&exception);
+}
+
+static void give_credit(struct code_session *s, uint64_t stream, size_t bytes)
+{
+    struct buf frame = {0};
+    code_frame_begin(&frame, FRAME_CREDIT_IN, stream, 1);
+    value_put_uint(&frame, bytes);
+    code_frame_send(s, &frame);
+}
+
+/* [stream, bytes, end]: end is true, false, or why the body broke off. */
+void code_event_chunk(struct code_session *s, struct value_iter *frame)
+{
+    struct slice doc;
+    struct slice bytes;
+    struct slice end;
+    uint64_t stream;
+    bool is_end = false;
+    if (!value_next(frame, &doc) || !value_get_uint(doc, &stream) || !value_next(frame, &doc) ||
+        !value_get_bin(doc, &bytes) || !value_next(frame, &end)) {
+        code_bad_frame(s);
+        return;
+    }
+    struct code_event *e = find_stream(s, stream);
+    if (e == NULL) {
+        return; /* nobody waits for it any more */
+    }
+    if (e->body.len + bytes.len > RESPONSE_BODY_BYTES_MAX) {
+        fail_stream(e, "The body of the response is larger than 16 MiB.");
+    } else if (value_type(end) == VALUE_STR) {
+        fail_stream(e, "The body of the response ended before it was whole.");
+    } else {
+        buf_append_slice(&e->body, bytes);
+        if (value_get_bool(end, &is_end) && is_end) {
+            end_stream(e);
+        } else {
+            give_credit(s, stream, bytes.len);
+        }
+    }
+}
+
 void code_event_done(struct code_session *s, struct value_iter *frame)
 {
     struct slice id_doc;
@@ -242,8 +346,13 @@ void code_event_done(struct code_session *s, struct value_iter *frame)
         return;
     }
     struct code_event *e = code_event_find(s, id);
-    if (e == NULL || e->stage != CODE_EVENT_SENT) {
+    if (e == NULL || e->stage != CODE_EVENT_SENT || e->stream != 0) {
         code_bad_frame(s);
+        return;
+    }
+    if (is_ok && has_stream(e, result, &e->stream)) {
+        e->head = bytes_new(result);
+        code_write_first(s, writes);
         return;
     }
     struct bytes *outcome = is_ok ? outcome_of(e, result) : exception_of(e, result);

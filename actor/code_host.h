@@ -159,6 +159,14 @@ void code_host_on_frame(struct code_session *s, struct slice frame);
 void code_host_on_end(struct code_session *s, const struct code_end *end);
 void code_host_called(struct code_call *call, bool is_ok, struct slice payload);
 
+/* Of a fetch: an answer with a body that follows it as a stream (code_call_stream; 0: it has none). */
+void code_host_called_with(struct code_call *call, struct slice payload, uint64_t stream,
+                           struct slice body);
+uint64_t code_call_stream(struct code_call *call);
+
+bool code_session_is_run(const struct code_session *s);
+/* Of a run: the document `grants.fetch`, empty where there is none. */
+struct slice code_session_fetch_grant(const struct code_session *s);
 const struct address *code_session_address(const struct code_session *s);
 
 #endif

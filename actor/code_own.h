@@ -34,6 +34,8 @@ struct code_session {
     uint64_t began_ms;
     uint64_t used_ms;
     uint64_t last_event_id;
+    uint64_t last_stream_id;
+    struct bytes *fetch_grant;    /* of a run; NULL: none */
     struct code_usage last_usage; /* once its isolate is gone */
     uint64_t cpu_since_us;        /* its CPU time when the newest event came */
     struct heap_node check;
@@ -55,7 +57,10 @@ struct code_event {
     struct request *request; /* NULL: nobody waits any more */
     enum request_kind kind;  /* its */
     uint64_t id;
-    bool is_new; /* nothing is recorded under its key */
+    bool is_new;        /* nothing is recorded under its key */
+    uint64_t stream;    /* of a fetch that is DONE, whose body comes in pieces; 0: none */
+    struct bytes *head; /* its result so far */
+    struct buf body;
     struct heap_node deadline;
 };
 
@@ -101,13 +106,15 @@ void code_event_move(struct code_event *e, enum code_event_stage to);
 struct code_event *code_event_find(const struct code_session *s, uint64_t id);
 void code_event_answer(struct code_event *e); /* its request's reply is complete */
 void code_event_fail(struct code_event *e, enum err err, struct slice exception);
-void code_event_done(struct code_session *s, struct value_iter *frame); /* DONE came */
+void code_event_done(struct code_session *s, struct value_iter *frame);  /* DONE came */
+void code_event_chunk(struct code_session *s, struct value_iter *frame); /* CHUNK came */
 void code_event_time_out(struct code_event *e);
 void code_event_cancel(struct code_event *e); /* its client is gone */
 
 /* code_ask.c */
 void code_ask(struct code_session *s, struct value_iter *frame);   /* ASK came */
 void code_write(struct code_session *s, struct value_iter *frame); /* WRITE came */
+void code_write_first(struct code_session *s, struct slice writes);
 
 void code_call_actor(struct code_call *call, bool is_fetch, struct slice args);
 

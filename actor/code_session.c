@@ -56,6 +56,17 @@ static void read_limits(struct slice body, struct code_limits *ret)
                         << 20;
 }
 
+/* {"grants": {"fetch": [...]}} */
+static struct bytes *fetch_grant_of(struct slice body)
+{
+    struct slice grants;
+    struct slice list;
+    return value_member(body, "grants", &grants) && value_member(grants, "fetch", &list) &&
+                   value_type(list) == VALUE_ARRAY
+               ? bytes_new(list)
+               : NULL;
+}
+
 struct code_session *code_session_new(struct code_host *h, struct shard *shard,
                                       const struct request *r, bool is_run)
 {
@@ -73,6 +84,7 @@ struct code_session *code_session_new(struct code_host *h, struct shard *shard,
         (struct code_limits){.memory_bytes = CODE_CLASS_MEMORY_BYTES, .cpu_ms = CODE_EVENT_CPU_MS};
     if (is_run) {
         read_limits(bytes_slice(r->body), &s->limits);
+        s->fetch_grant = fetch_grant_of(bytes_slice(r->body));
     }
     list_init(&s->by_use);
     list_init(&s->events);
@@ -95,6 +107,16 @@ struct code_session *code_session_find(const struct code_host *h, const struct i
         }
     }
     return NULL;
+}
+
+bool code_session_is_run(const struct code_session *s)
+{
+    return s->is_run;
+}
+
+struct slice code_session_fetch_grant(const struct code_session *s)
+{
+    return bytes_slice(s->fetch_grant);
 }
 
 const struct address *code_session_address(const struct code_session *s)
@@ -121,6 +143,7 @@ void code_session_free_if_over(struct code_session *s)
     INVARIANT(list_is_empty(&s->events));
     list_remove(&s->by_use);
     buf_done(&s->logs);
+    bytes_unref(s->fetch_grant);
     bytes_unref(s->address_text);
     s->magic = 0;
     mem_free(s);
@@ -454,6 +477,10 @@ void code_host_on_frame(struct code_session *s, struct slice frame)
         code_write(s, &it);
     } else if (kind == FRAME_TELL) {
         tell(s, &it);
+    } else if (kind == FRAME_CHUNK_OUT) {
+        code_event_chunk(s, &it);
+    } else if (kind == FRAME_CREDIT_OUT) {
+        return; /* what it reads is sent whole */
     } else if (kind == FRAME_STARTED) {
         started(s);
     } else if (kind == FRAME_FAILED) {

@@ -38,6 +38,15 @@ export class Counter extends DurableObject {
   #hidden() {}
   async fetch(request) {
     const url = new URL(request.url);
+    if (url.pathname == "/pieces") {
+      const pieces = new TransformStream();
+      const writer = pieces.writable.getWriter();
+      (async () => {
+        for (let i = 0; i < 100; i++) await writer.write(new Uint8Array(10000).fill(i));
+        await writer.close();
+      })();
+      return new Response(pieces.readable);
+    }
     return new Response(`${request.method} ${url.pathname}${url.search} ${await request.text()}`,
       { status: 202, headers: { "x-seen": request.headers.get("x-sent") ?? "" } });
   }
@@ -195,6 +204,11 @@ def test_fetch_sees_the_request_and_its_answer_is_the_answer(counter):
     assert (answer.status, answer.body) == (202, b"PUT /x/y?z=1 hello")
     assert answer.headers["x-seen"] == "s"
     assert counter.client.get(f"{counter.path}/fetch").body == b"GET / "
+
+
+def test_a_body_that_is_made_in_pieces_is_whole(counter):
+    answer = counter.client.get(f"{counter.path}/fetch/pieces")
+    assert answer.body == b"".join(bytes([i]) * 10000 for i in range(100))
 
 
 def test_the_module_answers_below_w(counter):

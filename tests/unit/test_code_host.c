@@ -625,6 +625,43 @@ static void an_answer_that_comes_after_the_end_of_its_asker_is_nobodys(void **st
     code_host_called(w->call, true, slice_of(&nil, 1));
 }
 
+/* Bodies in pieces */
+
+static struct request *fetch_request(const char *id)
+{
+    return json_request(REQUEST_CLASS_FETCH, id, "[\"GET\",\"http://h/\",[],null]");
+}
+
+static void a_body_in_pieces_is_answered_once_it_is_whole(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, fetch_request("a"));
+    i->seen_count = i->sent_count;
+    say(i, "[68,1,true,[200,[],null,7,false],[[\"put\",\"k\",{\"$bytes\":\"o29uZQ==\"}]]]");
+    say(i, "[71,7,{\"$bytes\":\"AQI=\"},false]");
+    expect_sent(i, "[6,7,2]");
+    engine_fixture_settle(&w->f);
+    assert_false(a.is_answered);
+    say(i, "[71,7,{\"$bytes\":\"Aw==\"},true]");
+    engine_fixture_settle(&w->f);
+    expect_json(&a, "[200,[],{\"$bytes\":\"AQID\"}]");
+    asked_done(&a);
+    expect_text(&w->f, "a", "k", "one");
+}
+
+static void a_body_that_breaks_off_is_no_answer(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, fetch_request("a"));
+    say(i, "[68,1,true,[200,[],null,7,false],null]");
+    say(i, "[71,7,{\"$bytes\":\"AQI=\"},\"broken\"]");
+    engine_fixture_settle(&w->f);
+    expect_answer(&a, ERR_ACTOR_EXCEPTION);
+    asked_done(&a);
+}
+
 /* Runs */
 
 static struct request *run_request(const char *json)
@@ -712,4 +749,5 @@ TEST_MAIN(T(a_call_is_sent_once_its_class_has_started),
           T(an_isolate_that_asks_faster_than_it_is_answered_is_not_read),
           T(a_call_of_another_actor_leaves_after_what_was_written_is_durable),
           T(an_answer_that_comes_after_the_end_of_its_asker_is_nobodys),
+          T(a_body_in_pieces_is_answered_once_it_is_whole), T(a_body_that_breaks_off_is_no_answer),
           T(a_run_answers_its_result_its_lines_and_what_it_took), T(a_run_over_a_limit_says_which))
