@@ -76,17 +76,23 @@ const char *engine_text(const struct engine *e); /* of the last failure; until t
 /* Arguments of a call. Each answers false where the argument is of another type, with a TypeError thrown. */
 size_t engine_arg_count(const struct engine_call *c);
 bool engine_arg_bytes(struct engine_call *c, size_t at, uint8_t **ret_data, size_t *ret_len);
+/* An array of bytes, at most `max` of them. */
+bool engine_arg_bytes_list(struct engine_call *c, size_t at, struct slice *ret, size_t max,
+                           size_t *ret_count);
 bool engine_arg_number(struct engine_call *c, size_t at, double *ret);
 bool engine_arg_text(struct engine_call *c, size_t at, struct buf *ret); /* UTF-8; appends */
-bool engine_arg_bool(const struct engine_call *c, size_t at); /* false where there is none */
+bool engine_arg_is_null(const struct engine_call *c, size_t at); /* or undefined, or not there */
+bool engine_arg_bool(const struct engine_call *c, size_t at);    /* false where there is none */
 
 /* The result: the last one given counts; none is undefined. */
 void engine_return_number(struct engine_call *c, double number);
 void engine_return_bool(struct engine_call *c, bool value);
 void engine_return_bytes(struct engine_call *c, struct slice bytes); /* copied */
 void engine_return_buf(struct engine_call *c, struct buf *bytes);    /* taken */
+void engine_return_bytes_list(struct engine_call *c, const struct buf *items, size_t count);
 void engine_return_text(struct engine_call *c, struct slice utf8,
                         bool is_fatal); /* replaced or thrown */
 void engine_throw(struct engine_call *c, const char *name, const char *text);
+bool engine_has_thrown(const struct engine_call *c);
 
 #endif

@@ -77,6 +77,11 @@ void engine_throw(struct engine_call *c, const char *name, const char *text)
     *c->exception = engine_error(c->context, name, text);
 }
 
+bool engine_has_thrown(const struct engine_call *c)
+{
+    return *c->exception != NULL;
+}
+
 size_t engine_arg_count(const struct engine_call *c)
 {
     return c->count;
@@ -96,15 +101,16 @@ static bool bytes_of_buffer(struct engine_call *c, JSObjectRef object, uint8_t *
     return *c->exception == NULL;
 }
 
-bool engine_arg_bytes(struct engine_call *c, size_t at, uint8_t **ret_data, size_t *ret_len)
+static bool bytes_of_value(struct engine_call *c, JSValueRef value, uint8_t **ret_data,
+                           size_t *ret_len)
 {
-    JSTypedArrayType type =
-        at < c->count ? JSValueGetTypedArrayType(c->context, c->arguments[at], c->exception)
-                      : kJSTypedArrayTypeNone;
+    JSTypedArrayType type = value != NULL
+                                ? JSValueGetTypedArrayType(c->context, value, c->exception)
+                                : kJSTypedArrayTypeNone;
     if (type == kJSTypedArrayTypeNone) {
         return refuse(c, "bytes are expected");
     }
-    JSObjectRef object = (JSObjectRef)(uintptr_t)c->arguments[at];
+    JSObjectRef object = (JSObjectRef)(uintptr_t)value;
     if (type == kJSTypedArrayTypeArrayBuffer) {
         return bytes_of_buffer(c, object, ret_data, ret_len);
     }
@@ -121,6 +127,41 @@ bool engine_arg_bytes(struct engine_call *c, size_t at, uint8_t **ret_data, size
     *ret_data = data == NULL ? NULL : data + offset;
     *ret_len = len;
     return true;
+}
+
+bool engine_arg_bytes(struct engine_call *c, size_t at, uint8_t **ret_data, size_t *ret_len)
+{
+    return bytes_of_value(c, at < c->count ? c->arguments[at] : NULL, ret_data, ret_len);
+}
+
+bool engine_arg_bytes_list(struct engine_call *c, size_t at, struct slice *ret, size_t max,
+                           size_t *ret_count)
+{
+    if (at >= c->count || !JSValueIsArray(c->context, c->arguments[at])) {
+        return refuse(c, "an array of bytes is expected");
+    }
+    JSObjectRef array = (JSObjectRef)(uintptr_t)c->arguments[at];
+    size_t count = 0;
+    for (; count < max; count++) {
+        JSValueRef item =
+            JSObjectGetPropertyAtIndex(c->context, array, (unsigned)count, c->exception);
+        if (item == NULL || JSValueIsUndefined(c->context, item)) {
+            break;
+        }
+        uint8_t *data = NULL;
+        if (!bytes_of_value(c, item, &data, &ret[count].len)) {
+            return false;
+        }
+        ret[count].data = data;
+    }
+    *ret_count = count;
+    return *c->exception == NULL;
+}
+
+bool engine_arg_is_null(const struct engine_call *c, size_t at)
+{
+    return at >= c->count || JSValueIsNull(c->context, c->arguments[at]) ||
+           JSValueIsUndefined(c->context, c->arguments[at]);
 }
 
 bool engine_arg_number(struct engine_call *c, size_t at, double *ret)
@@ -169,6 +210,20 @@ void engine_return_bytes(struct engine_call *c, struct slice bytes)
 void engine_return_buf(struct engine_call *c, struct buf *bytes)
 {
     c->result = engine_bytes_of(c->context, bytes, c->exception);
+}
+
+void engine_return_bytes_list(struct engine_call *c, const struct buf *items, size_t count)
+{
+    enum { ITEMS_MAX = 16 };
+    JSValueRef arrays[ITEMS_MAX];
+    PRE(count <= ITEMS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        arrays[i] = engine_bytes(c->context, buf_slice(&items[i]), c->exception);
+        if (arrays[i] == NULL) {
+            return;
+        }
+    }
+    c->result = JSObjectMakeArray(c->context, count, arrays, c->exception);
 }
 
 void engine_return_text(struct engine_call *c, struct slice utf8, bool is_fatal)
