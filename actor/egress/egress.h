@@ -32,8 +32,8 @@ enum {
 
 struct egress_options {
     int channel;
-    const char *ca_file; /* whom to trust; NULL: whom the system trusts */
-    int files;           /* of files_watch, or -1 */
+    struct slice ca; /* certificates to trust, in PEM; empty: those that the system trusts */
+    int files;       /* of files_watch, or -1 */
 };
 
 struct egress {

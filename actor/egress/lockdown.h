@@ -14,8 +14,8 @@
 
 #include "base/err.h"
 
-/* The layers that are in force, of enum egress_layer. `ca_file` NULL: none beside the system's. ERR_IO: without
- * a filter of system calls the process is not to run; the other layers are what the kernel has. */
-enum err lockdown(const char *ca_file, uint32_t *ret_layers) MUST_CHECK;
+/* The layers that are in force, of enum egress_layer. ERR_IO: without a filter of system calls the process is not
+ * to run; the other layers are what the kernel has. */
+enum err lockdown(uint32_t *ret_layers) MUST_CHECK;
 
 #endif

@@ -14,12 +14,13 @@
 #include "actor/egress/files.h"
 #include "actor/egress/lockdown.h"
 #include "actor/egress_frame.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "config.h"
 
-enum { EXIT_BAD_USAGE = 2 };
+enum { EXIT_BAD_USAGE = 2, CA_BYTES_MAX = 4 << 20 };
 
 static const char help[] =
     "Usage: dormouse-egress --channel FD [--ca FILE]\n"
@@ -38,7 +39,7 @@ static bool parse_fd(const char *text, int *ret)
 }
 
 /* 0, or the exit status and -1 for the channel. */
-static int parse(int argc, char **argv, struct egress_options *o)
+static int parse(int argc, char **argv, struct egress_options *o, const char **ret_ca)
 {
     static const struct option flags[] = {{"channel", required_argument, NULL, 'c'},
                                           {"ca", required_argument, NULL, 'a'},
@@ -47,6 +48,7 @@ static int parse(int argc, char **argv, struct egress_options *o)
                                           {0}};
     int flag;
     *o = (struct egress_options){.channel = -1};
+    *ret_ca = NULL;
     while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1) {
         switch (flag) {
         case 'c':
@@ -55,7 +57,7 @@ static int parse(int argc, char **argv, struct egress_options *o)
             }
             break;
         case 'a':
-            o->ca_file = optarg;
+            *ret_ca = optarg;
             break;
         case 'v':
             (void)printf("dormouse-egress %s\n", PACKAGE_VERSION);
@@ -68,6 +70,23 @@ static int parse(int argc, char **argv, struct egress_options *o)
         }
     }
     return o->channel >= 0 && optind == argc ? 0 : EXIT_BAD_USAGE;
+}
+
+/* Before it locks itself down, and before it is another user. */
+static bool read_ca(const char *path, struct buf *ret)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return false;
+    }
+    for (size_t n = 1; n > 0 && ret->len < CA_BYTES_MAX;) {
+        uint8_t bytes[4096];
+        n = fread(bytes, 1, sizeof bytes, file);
+        buf_append(ret, bytes, n);
+    }
+    bool good = ferror(file) == 0 && ret->len > 0;
+    (void)fclose(file);
+    return good;
 }
 
 /* What libraries do once, they do while they may: read their settings, load what they need. */
@@ -87,7 +106,7 @@ static int run(const struct egress_options *options)
 {
     struct egress egress;
     uint32_t layers = 0;
-    if (lockdown(options->ca_file, &layers) != ERR_OK) {
+    if (lockdown(&layers) != ERR_OK) {
         LOG(LOG_ERROR, "egress_not_locked_down", LOG_INT("layers", layers));
         return 1;
     }
@@ -107,7 +126,9 @@ static int run(const struct egress_options *options)
 int main(int argc, char **argv)
 {
     struct egress_options options;
-    int status = parse(argc, argv, &options);
+    struct buf ca = {0};
+    const char *ca_path;
+    int status = parse(argc, argv, &options, &ca_path);
     if (options.channel < 0 || status != 0) {
         if (status != 0) {
             (void)fputs(help, stderr);
@@ -122,7 +143,12 @@ int main(int argc, char **argv)
         LOG(LOG_ERROR, "egress_no_memory", LOG_INT("fd", options.channel));
         return 1;
     }
-    options.files = files_watch(options.ca_file);
+    if (ca_path != NULL && !read_ca(ca_path, &ca)) {
+        LOG(LOG_ERROR, "egress_ca_unreadable", LOG_STR("file", ca_path));
+        return 1;
+    }
+    options.ca = buf_slice(&ca);
+    options.files = files_watch(ca_path);
     status = run(&options);
     /* Threads that resolve names may still be waiting for an answer. */
     _exit(status);

@@ -202,6 +202,9 @@ static CURLcode set_request(struct transfer *t, CURL *easy)
 static CURLcode set_rules(struct transfer *t, CURL *easy)
 {
     CURLcode rc = CURLE_OK;
+    struct curl_blob ca = {.data = (void *)(uintptr_t)t->egress->options->ca.data,
+                           .len = t->egress->options->ca.len,
+                           .flags = CURL_BLOB_NOCOPY};
     SET(PRIVATE, t)
     SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1)
     SET(PROTOCOLS_STR, "http,https")
@@ -220,8 +223,8 @@ static CURLcode set_rules(struct transfer *t, CURL *easy)
     SET(HEADERDATA, t)
     SET(WRITEFUNCTION, on_body)
     SET(WRITEDATA, t)
-    if (t->egress->options->ca_file != NULL) {
-        SET(CAINFO, t->egress->options->ca_file)
+    if (t->egress->options->ca.len > 0) {
+        SET(CAINFO_BLOB, &ca)
     }
     return rc;
 }
