@@ -1,6 +1,8 @@
 /* dormoused: one node of Dormouse. */
 #include <stdio.h>
 
+#include "actor/launch.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "config.h"
@@ -8,6 +10,27 @@
 #include "node/node.h"
 #include "node/options.h"
 #include "storage/disk_bus.h"
+
+/* As root it starts the launcher, which stays root, and becomes another user, before it has anything. */
+static int run_node(const struct options *options)
+{
+    struct launch launch;
+    struct launch_user user;
+    char detail[LAUNCH_DETAIL_BYTES];
+    launch_find_user(&user);
+    if (launch_open(&launch, &user, detail) != ERR_OK) {
+        LOG(LOG_WARN, "no_launcher", LOG_STR("why", detail));
+    }
+    enum err err = launch_become_user(&user, options->data, detail);
+    int status = err == ERR_BAD_REQUEST ? EXIT_USAGE : 1;
+    if (err == ERR_OK) {
+        status = node_run(options, &launch);
+    } else {
+        (void)fprintf(stderr, "dormoused: %s\n", detail);
+    }
+    launch_close(&launch);
+    return status;
+}
 
 int main(int argc, char **argv)
 {
@@ -23,7 +46,7 @@ int main(int argc, char **argv)
     int status = 0;
     switch (options.action) {
     case RUN_NODE:
-        status = node_run(&options);
+        status = run_node(&options);
         break;
     case RUN_CHECK:
         status = check_run(options.data);

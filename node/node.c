@@ -98,6 +98,7 @@ static void block_signals(sigset_t *ret_set)
     (void)sigemptyset(ret_set);
     (void)sigaddset(ret_set, SIGTERM);
     (void)sigaddset(ret_set, SIGINT);
+    (void)sigaddset(ret_set, SIGCHLD); /* the launcher is the only child */
     int rc = pthread_sigmask(SIG_BLOCK, ret_set, NULL);
     INVARIANT(rc == 0);
 }
@@ -216,6 +217,16 @@ void node_describe(const struct node *n, struct cluster_member *ret_self)
     (void)snprintf(ret_self->url, sizeof ret_self->url, "%s://%s%s%s:%u",
                    n->tls != NULL ? "https" : "http", is_v6 ? "[" : "", n->options->host,
                    is_v6 ? "]" : "", n->port);
+}
+
+/* It has had the time that the workers took. */
+static void hear_launcher(struct node *n)
+{
+    enum { HELLO_MS = 1000 };
+    if (launch_await_hello(n->launch, HELLO_MS) == ERR_OK) {
+        LOG(LOG_INFO, "launcher", LOG_INT("pid", n->launch->pid),
+            LOG_INT("layers", n->launch->layers));
+    }
 }
 
 static void announce(struct node *n)
@@ -342,7 +353,8 @@ static int await_end(struct node *n, const sigset_t *signals)
             poll_ms = now_ms + TLS_SOURCE_POLL_MS;
         }
         tell_manager(n);
-    } while (number != SIGTERM && number != SIGINT);
+        n->launcher_ended = launch_has_ended(n->launch);
+    } while (number != SIGTERM && number != SIGINT && !n->launcher_ended);
     return number;
 }
 
@@ -367,13 +379,21 @@ static int serve(struct node *n, const sigset_t *signals)
     uint32_t started;
     bool serves = start_workers(n, &started) && await_membership(n);
     if (serves) {
+        hear_launcher(n);
         announce(n);
         int signal_number = await_end(n, signals);
+        /* Nothing can be started any more: a supervisor's new start mends that, and it hands over first. */
+        if (n->launcher_ended) {
+            LOG(LOG_ERROR, "launcher_ended", LOG_INT("signal", signal_number));
+        }
         LOG(LOG_INFO, "stopping", LOG_INT("signal", signal_number));
         notify_stopping();
     }
     watchdog_stop(&n->watchdog);
     stop_workers(n, started);
+    if (n->launcher_ended) {
+        return EX_SOFTWARE;
+    }
     return serves || node_is_stopped() ? 0 : status_of(n, started);
 }
 
@@ -540,11 +560,12 @@ static bool open_tls(struct node *n, struct tls_source *source)
     return true;
 }
 
-int node_run(const struct options *options)
+int node_run(const struct options *options, struct launch *launch)
 {
     sigset_t signals;
     struct tls_source source;
     struct node n = {.options = options,
+                     .launch = launch,
                      .memory = options->memory != 0 ? options->memory : MEMORY_BYTES_DEFAULT,
                      .quota = {.bytes_max = options->max_disk},
                      .started_ms = clock_wall_ms()};

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "actor/launch.h"
 #include "node/board.h"
 #include "node/cluster_plan.h"
 #include "node/cluster_start.h"
@@ -21,6 +22,7 @@
 struct node {
     /* set once before the workers start */
     const struct options *options;
+    struct launch *launch; /* starts the other programs */
     struct cluster_plan cluster;
     struct cluster_start start;
     struct data_dir data;
@@ -60,7 +62,8 @@ struct node {
 
     /* main thread */
     struct watchdog watchdog;
-    enum err err; /* that ended the start, of no worker */
+    enum err err;        /* that ended the start, of no worker */
+    bool launcher_ended; /* by itself */
 };
 
 /* Whoever can make this file in the data directory may administer the node, on loopback and without a
@@ -69,8 +72,8 @@ struct node {
 
 enum { EXIT_USAGE = 2 };
 
-/* Runs until SIGTERM or SIGINT. The exit status of the process. */
-int node_run(const struct options *options);
+/* Runs until SIGTERM or SIGINT, or until the launcher ends. The exit status of the process. */
+int node_run(const struct options *options, struct launch *launch);
 
 /* From a worker's thread. */
 void node_on_ready(struct node *n);

@@ -16,6 +16,8 @@ START_SECONDS = 60
 STOP_SECONDS = 60
 # Freed blocks that the address sanitizer holds back count as memory of the node: 256 MB by default.
 SMALL_QUARANTINE = "quarantine_size_mb=16"
+# Folders of tests are of the user that runs them: a node that root starts does not become another.
+SAME_USER = {"DORMOUSE_USER": "root"}
 # A sanitizer's report, or one of our own broken invariants: the program was wrong, whatever it
 # answered.
 REPORTS = re.compile(
@@ -64,7 +66,7 @@ class Node:
         with open(self.stderr_path, "ab") as stderr:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
-                env={"ASAN_OPTIONS": SMALL_QUARANTINE, **os.environ, **self.environment})
+                env={"ASAN_OPTIONS": SMALL_QUARANTINE, **SAME_USER, **os.environ, **self.environment})
         line = self._first_line(began + START_SECONDS)
         self.start_seconds = time.monotonic() - began
         ready = json.loads(line)
