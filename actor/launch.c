@@ -153,10 +153,11 @@ enum err launch_become_user(const struct launch_user *user, const char *data,
         return ERR_UNAVAILABLE;
     }
     if (data != NULL && access(data, R_OK | W_OK | X_OK) != 0) {
-        (void)snprintf(
-            ret_detail, LAUNCH_DETAIL_BYTES,
-            "%s: %s for user %u, whom a node that root starts becomes: chown -R %u:%u it", data,
-            strerror(errno), (unsigned)user->uid, (unsigned)user->uid, (unsigned)user->gid);
+        (void)snprintf(ret_detail, LAUNCH_DETAIL_BYTES,
+                       "%s: %s for user %u, whom a node that root starts becomes (DORMOUSE_USER): "
+                       "chown -R %u:%u it",
+                       data, strerror(errno), (unsigned)user->uid, (unsigned)user->uid,
+                       (unsigned)user->gid);
         return ERR_BAD_REQUEST;
     }
     return ERR_OK;

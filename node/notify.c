@@ -5,7 +5,7 @@
 
 #include <systemd/sd-daemon.h>
 
-/* NOTIFY_SOCKET stays in the environment: the node starts no other program. */
+/* NOTIFY_SOCKET stays in the environment: other programs of the node are given none. */
 enum { KEEP_ENVIRONMENT = 0 };
 
 bool notify_is_heard(void)
