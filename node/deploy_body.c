@@ -101,6 +101,9 @@ static enum err check_source_maps(const struct deploy_body *b, struct decode_err
     struct slice key;
     struct slice value;
     enum err err = check_texts(b->source_maps, "source_maps", e);
+    if (err == ERR_OK && value_count(b->source_maps) > DEPLOY_SOURCE_MAPS_MAX) {
+        return decode_too_large(e, "source_maps", DEPLOY_SOURCE_MAPS_MAX);
+    }
     if (err == ERR_OK && b->source_maps.len > DEPLOY_SOURCE_MAPS_BYTES_MAX) {
         err = decode_too_large(e, "source_maps_bytes", DEPLOY_SOURCE_MAPS_BYTES_MAX);
     }

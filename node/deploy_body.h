@@ -16,6 +16,7 @@ enum {
     DEPLOY_MODULES_MAX = 1000,
     DEPLOY_MODULES_BYTES_MAX = 10 << 20,     /* of all names and sources */
     DEPLOY_SOURCE_MAPS_BYTES_MAX = 10 << 20, /* likewise */
+    DEPLOY_SOURCE_MAPS_MAX = 64,             /* each is looked through where code throws */
     DEPLOY_MODULE_NAME_BYTES_MAX = 255,
     DEPLOY_ENV_BYTES_MAX = 128 << 10,
     DEPLOY_NAMES_MAX = 128, /* of env, bindings and classes, each */

@@ -52,7 +52,7 @@ struct deployment {
     struct slice env;         /* what the bins hold */
     struct slice egress;      /* a map {"allow": ...}; empty: none was given */
     struct slice modules;     /* an array of [name, code], linked */
-    struct slice source_maps; /* a map of names of modules to texts; empty: none was given */
+    struct slice source_maps; /* of modules, for node/source_map.h; empty: none was given */
     size_t class_count;
     struct deployed_class *classes; /* in the order of their names */
 };

@@ -125,6 +125,20 @@ static struct json_object *one(const char *name, struct json_object *value)
     return object;
 }
 
+/* The node wants to know where in the source something is, and not what stands there. */
+static struct json_object *map_to_send(struct json_object *map)
+{
+    static const char *const names[] = {"version", "sources", "names", "mappings", NULL};
+    struct json_object *own = json_object_new_object();
+    struct json_object *member;
+    for (const char *const *name = names; *name != NULL; name++) {
+        if (json_object_object_get_ex(map, *name, &member)) {
+            json_object_object_add(own, *name, json_object_get(member));
+        }
+    }
+    return own;
+}
+
 static struct json_object *body_of(const struct project *p, const struct publish_options *o,
                                    const struct bundle *b)
 {
@@ -145,8 +159,10 @@ static struct json_object *body_of(const struct project *p, const struct publish
         json_object_object_add(body, "classes", classes);
     }
     if (b->source_map != NULL && !o->no_source_maps) {
-        const char *map = json_object_to_json_string_ext(b->source_map, JSON_C_TO_STRING_PLAIN);
+        struct json_object *own = map_to_send(b->source_map);
+        const char *map = json_object_to_json_string_ext(own, JSON_C_TO_STRING_PLAIN);
         json_object_object_add(body, "source_maps", one(BUNDLE_NAME, json_object_new_string(map)));
+        json_object_put(own);
     }
     return body;
 }

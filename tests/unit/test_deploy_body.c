@@ -225,6 +225,28 @@ static void modules_hosts_and_env_are_limited(void **state)
     expect_refused(buf_slice(&doc), ERR_TOO_LARGE, "modules");
     buf_done(&doc);
 
+    for (int count = DEPLOY_SOURCE_MAPS_MAX; count <= DEPLOY_SOURCE_MAPS_MAX + 1; count++) {
+        struct deploy_body b;
+        struct decode_error e;
+        buf_clear(&json);
+        buf_append_str(&json, "{\"main\":\"0\",\"modules\":{\"0\":\"\"");
+        for (int i = 1; i < count; i++) {
+            buf_printf(&json, ",\"%d\":\"\"", i);
+        }
+        buf_append_str(&json, "},\"source_maps\":{\"0\":\"\"");
+        for (int i = 1; i < count; i++) {
+            buf_printf(&json, ",\"%d\":\"\"", i);
+        }
+        buf_append(&json, "}}", 3);
+        doc = document((const char *)json.data);
+        if (count == DEPLOY_SOURCE_MAPS_MAX) {
+            expect_err(deploy_body_read(buf_slice(&doc), &b, &e), ERR_OK);
+        } else {
+            expect_refused(buf_slice(&doc), ERR_TOO_LARGE, "source_maps");
+        }
+        buf_done(&doc);
+    }
+
     buf_clear(&json);
     buf_append_str(&json, "{" MODULES ",\"egress\":{\"allow\":[\"a\"");
     for (int i = 0; i < DEPLOY_ALLOWED_HOSTS_MAX; i++) {
@@ -314,6 +336,16 @@ static void a_class_that_is_not_exported_is_refused(void **state)
     expect_classes(",\"bindings\":{\"C\":\"Count\"}", found, ERR_INVALID_CODE, "");
 }
 
+static void a_source_map_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    static const char found[] = FOUND(CLASS("Counter", "object"));
+    expect_classes(",\"source_maps\":{\"m.js\":\"{\\\"sources\\\":[],\\\"mappings\\\":\\\"\\\"}\"}",
+                   found, ERR_OK, "Counter");
+    expect_classes(",\"source_maps\":{\"m.js\":\"{}\"}", found, ERR_BAD_REQUEST, "");
+    expect_classes(",\"source_maps\":{\"m.js\":\"\"}", found, ERR_BAD_REQUEST, "");
+}
+
 static void a_class_of_one_s_own_is_not_called_store(void **state)
 {
     (void)state;
@@ -350,5 +382,6 @@ TEST_MAIN(cmocka_unit_test(the_smallest_deploy_has_a_module_and_its_name),
           cmocka_unit_test(without_names_objects_and_workflows_are_deployed_and_what_is_bound),
           cmocka_unit_test(with_names_these_are_deployed),
           cmocka_unit_test(a_class_that_is_not_exported_is_refused),
+          cmocka_unit_test(a_source_map_that_is_none_is_refused),
           cmocka_unit_test(a_class_of_one_s_own_is_not_called_store),
           cmocka_unit_test(what_an_isolate_says_is_checked))
