@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -259,23 +258,6 @@ static void lose_zygote(struct isolates *p, const char *why)
     }
 }
 
-/* Until the launcher starts programs. */
-static bool spawn_zygote(struct isolates *p, int fd)
-{
-    extern char **environ;
-    char program[] = "dormouse-isolate";
-    char flag[] = "--control";
-    char number[] = "3";
-    char *argv[] = {program, flag, number, NULL};
-    posix_spawn_file_actions_t actions;
-    pid_t pid;
-    int rc = posix_spawn_file_actions_init(&actions);
-    rc = rc == 0 ? posix_spawn_file_actions_adddup2(&actions, fd, 3) : rc;
-    rc = rc == 0 ? posix_spawn(&pid, p->program, &actions, NULL, argv, environ) : rc;
-    (void)posix_spawn_file_actions_destroy(&actions);
-    return rc == 0;
-}
-
 static bool start_zygote(struct isolates *p)
 {
     int pair[2];
@@ -287,9 +269,7 @@ static bool start_zygote(struct isolates *p)
         (void)snprintf(p->text, sizeof p->text, "no socket for the isolates' zygote");
         return false;
     }
-    bool is_spawned = spawn_zygote(p, pair[1]);
-    (void)close(pair[1]);
-    if (!is_spawned) {
+    if (launch_start(p->launch, LAUNCH_ISOLATE, pair[1], NULL) != ERR_OK) {
         (void)close(pair[0]);
         p->retry_ms = p->now_ms + ISOLATES_RETRY_MS;
         (void)snprintf(p->text, sizeof p->text, "the isolates' program cannot be started");
@@ -469,12 +449,11 @@ static void on_control(uv_poll_t *poll, int status, int events)
 
 /* All of them */
 
-void isolates_open(struct isolates *p, uv_loop_t *loop, const char *program, const uint64_t *sizes,
-                   size_t size_count)
+void isolates_open(struct isolates *p, uv_loop_t *loop, const struct launch *launch,
+                   const uint64_t *sizes, size_t size_count)
 {
     PRE(size_count <= ISOLATES_SIZES_MAX);
-    *p = (struct isolates){.magic = ISOLATES_MAGIC, .loop = loop, .control = -1};
-    (void)snprintf(p->program, sizeof p->program, "%s", program);
+    *p = (struct isolates){.magic = ISOLATES_MAGIC, .loop = loop, .launch = launch, .control = -1};
     memcpy(p->sizes, sizes, size_count * sizeof sizes[0]);
     p->size_count = size_count;
     list_init(&p->all);

@@ -19,6 +19,7 @@
 
 #include "actor/channel.h"
 #include "actor/isolate_control.h"
+#include "actor/launch.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
@@ -56,8 +57,8 @@ struct isolate_user {
 struct isolates {
     uint32_t magic;
     uv_loop_t *loop;
-    char program[512]; /* path of dormouse-isolate */
-    int control;       /* -1: no zygote */
+    const struct launch *launch;
+    int control; /* -1: no zygote */
     uv_poll_t *poll;
     struct list all;
     struct list warm;  /* of these: nobody's yet */
@@ -77,8 +78,8 @@ struct isolates {
 };
 
 /* `sizes` are the bounds of memory of which some are kept warm. */
-void isolates_open(struct isolates *p, uv_loop_t *loop, const char *program, const uint64_t *sizes,
-                   size_t size_count);
+void isolates_open(struct isolates *p, uv_loop_t *loop, const struct launch *launch,
+                   const uint64_t *sizes, size_t size_count);
 void isolates_close(struct isolates *p); /* all are killed; handles go as the loop runs on */
 
 /* NULL, and why in p->text, where there can be none now. */

@@ -1,14 +1,12 @@
 #include "node/code.h"
 
-#include <stdio.h>
-#include <unistd.h>
-
 #include "base/hex.h"
 #include "base/invariant.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "node/code_checks.h"
+#include "node/code_fetch.h"
 #include "node/errand.h"
 #include "node/node.h"
 #include "node/worker.h"
@@ -261,16 +259,7 @@ static void call_actor(void *ctx, struct code_call *call, struct request *r)
 
 static void fetch(void *ctx, struct code_call *call, struct slice args)
 {
-    struct buf payload = {0};
-    struct reply reply;
-    (void)ctx;
-    (void)args;
-    reply_init(&reply);
-    (void)reply_fail(&reply, ERR_NOT_IMPLEMENTED, "fetch is not in this version.");
-    put_error(&payload, &reply);
-    reply_clear(&reply);
-    code_host_called(call, false, buf_slice(&payload));
-    buf_done(&payload);
+    code_fetch_begin(ctx, call, args);
 }
 
 static void log_line(void *ctx, const struct code_session *s, struct slice level, struct slice text)
@@ -295,31 +284,21 @@ static const struct code_hooks hooks = {.version = version_of,
 
 /* Life */
 
-/* Beside the daemon: so it is in the build tree, and the installed one is found through libexec. */
-static void find_program(char *ret_path, size_t bytes)
-{
-    ssize_t n = readlink("/proc/self/exe", ret_path, bytes - sizeof "/dormouse-isolate");
-    ret_path[n > 0 ? n : 0] = '\0';
-    char *slash = strrchr(ret_path, '/');
-    (void)snprintf(slash != NULL ? slash : ret_path, sizeof "/dormouse-isolate",
-                   "/dormouse-isolate");
-}
-
 void code_open(struct code *c, struct worker *w)
 {
     static const uint64_t sizes[] = {CODE_CLASS_MEMORY_BYTES, CODE_RUN_MEMORY_BYTES};
-    char program[512];
     *c = (struct code){.worker = w};
     list_init(&c->checks);
     code_host_init(&c->host, &w->registry, &hooks, c);
-    find_program(program, sizeof program);
-    isolates_open(&c->isolates, &c->worker->loop, program, sizes, sizeof sizes / sizeof sizes[0]);
+    isolates_open(&c->isolates, &w->loop, w->node->launch, sizes, sizeof sizes / sizeof sizes[0]);
+    egress_uv_open(&c->egress, &w->loop, w->node->launch, NULL, NULL);
 }
 
 void code_close(struct code *c)
 {
     code_host_stop(&c->host);
     code_checks_stop(&c->checks);
+    egress_uv_close(&c->egress);
     isolates_close(&c->isolates);
 }
 

@@ -4,6 +4,7 @@
 #define NODE_CODE_H
 
 #include "actor/code_host.h"
+#include "actor/egress_client_uv.h"
 #include "actor/isolates_uv.h"
 
 struct worker;
@@ -12,6 +13,7 @@ struct code {
     struct worker *worker;
     struct isolates isolates;
     struct code_host host;
+    struct egress_uv egress;
     struct buf bindings; /* of the class that was looked for last */
     struct list checks;  /* of code before it is deployed */
     size_t call_count;   /* of other actors, under way */

@@ -1,0 +1,171 @@
+#include "node/code_fetch.h"
+
+#include "actor/egress_client_uv.h"
+#include "actor/egress_policy.h"
+#include "base/mem.h"
+#include "node/code.h"
+#include "node/node.h"
+#include "node/worker.h"
+#include "rpc/value.h"
+
+struct fetching {
+    struct egress_request request;
+    struct code *code;
+    struct code_call *call;
+    struct buf head; /* the first items of the answer, as documents */
+    struct buf body;
+};
+
+enum { ANSWER_ITEMS = 6 }; /* status, text, fields, url, redirected, stream */
+
+static void fetching_free(struct fetching *f)
+{
+    buf_done(&f->head);
+    buf_done(&f->body);
+    mem_free(f);
+}
+
+static void answer_error(struct code_call *call, struct slice code, struct slice message,
+                         bool retryable, bool maybe_applied)
+{
+    struct buf payload = {0};
+    value_put_map(&payload, 4);
+    value_put_text(&payload, "code");
+    value_put_str(&payload, code);
+    value_put_text(&payload, "message");
+    value_put_str(&payload, slice_is_utf8(message) ? message : code);
+    value_put_text(&payload, "retryable");
+    value_put_bool(&payload, retryable);
+    value_put_text(&payload, "maybe_applied");
+    value_put_bool(&payload, maybe_applied);
+    code_host_called(call, false, buf_slice(&payload));
+    buf_done(&payload);
+}
+
+static void answer_err(struct code_call *call, enum err err, const char *detail)
+{
+    const struct err_info *info = err_info(err);
+    answer_error(call, slice_of_str(info->code), slice_of_str(detail != NULL ? detail : info->text),
+                 info->retryable, info->maybe_applied);
+}
+
+/* What the process says */
+
+static void on_head(struct egress_request *r, const struct egress_head *h)
+{
+    struct fetching *f = CONTAINER_OF(r, struct fetching, request);
+    value_put_uint(&f->head, h->status);
+    value_put_str(&f->head, slice_is_utf8(h->text) ? h->text : SLICE(""));
+    value_put_raw(&f->head, h->fields);
+    value_put_str(&f->head, h->url);
+    value_put_bool(&f->head, h->redirected);
+}
+
+static void finish(struct fetching *f)
+{
+    struct buf payload = {0};
+    uint64_t stream = f->body.len > 0 ? code_call_stream(f->call) : 0;
+    value_put_array(&payload, ANSWER_ITEMS);
+    buf_append_slice(&payload, buf_slice(&f->head));
+    if (stream != 0) {
+        value_put_uint(&payload, stream);
+    } else {
+        value_put_nil(&payload);
+    }
+    code_host_called_with(f->call, buf_slice(&payload), stream, buf_slice(&f->body));
+    buf_done(&payload);
+    fetching_free(f);
+}
+
+static void on_chunk(struct egress_request *r, struct slice bytes, bool is_end)
+{
+    struct fetching *f = CONTAINER_OF(r, struct fetching, request);
+    buf_append_slice(&f->body, bytes);
+    if (is_end) {
+        finish(f);
+    } else {
+        egress_client_credit(&f->code->egress.client, r, bytes.len);
+    }
+}
+
+static void on_fail(struct egress_request *r, const struct egress_fail *failure)
+{
+    struct fetching *f = CONTAINER_OF(r, struct fetching, request);
+    answer_error(f->call, failure->code, failure->message, failure->retryable,
+                 failure->maybe_applied);
+    fetching_free(f);
+}
+
+static const struct egress_request_hooks hooks = {
+    .head = on_head, .chunk = on_chunk, .fail = on_fail};
+
+/* What is asked */
+
+static bool take_redirect(struct slice text, enum egress_redirect *ret)
+{
+    *ret = slice_equal_str(text, "manual")  ? EGRESS_MANUAL
+           : slice_equal_str(text, "error") ? EGRESS_REFUSE
+                                            : EGRESS_FOLLOW;
+    return true;
+}
+
+static bool take_args(struct slice args, struct egress_fetch *ret)
+{
+    struct value_iter it = value_items(args);
+    struct slice doc;
+    struct slice redirect;
+    if (!value_next(&it, &doc) || !value_get_str(doc, &ret->method) || !value_next(&it, &doc) ||
+        !value_get_str(doc, &ret->url) || !value_next(&it, &ret->fields) ||
+        value_type(ret->fields) != VALUE_ARRAY || !value_next(&it, &doc)) {
+        return false;
+    }
+    ret->has_body = value_type(doc) == VALUE_BIN;
+    if (ret->has_body && !value_get_bin(doc, &ret->body)) {
+        return false;
+    }
+    return value_next(&it, &doc) && value_get_str(doc, &redirect) &&
+           take_redirect(redirect, &ret->redirect);
+}
+
+/* The list of who asks; false: there is none. */
+static bool take_allow(const struct code *c, const struct code_session *s, struct egress_fetch *ret)
+{
+    const char *detail;
+    const struct address *a = code_session_address(s);
+    if (code_session_is_run(s)) {
+        ret->any_port = true;
+        ret->allow = code_session_fetch_grant(s);
+        return ret->allow.len > 0 && egress_list_check(ret->allow, &detail) == ERR_OK;
+    }
+    const struct deployment *d = cluster_view_deployment(worker_view(c->worker), a->ns);
+    return d != NULL && egress_member_check(d->egress, &ret->allow, &detail) == ERR_OK &&
+           ret->allow.len > 0;
+}
+
+void code_fetch_begin(struct code *c, struct code_call *call, struct slice args)
+{
+    const struct code_session *s = call->session;
+    const struct address *a = code_session_address(s);
+    struct egress_fetch ask = {.ns = a->ns,
+                               .class = a->class,
+                               .actor = a->id,
+                               .allow_private = c->worker->node->options->allow_private_targets,
+                               .bytes_max = CODE_FETCH_BYTES_MAX,
+                               .ms_max = CODE_FETCH_MS_MAX};
+    if (!take_args(args, &ask)) {
+        answer_err(call, ERR_BAD_REQUEST, "The request is malformed.");
+        return;
+    }
+    if (!take_allow(c, s, &ask)) {
+        answer_err(call, ERR_EGRESS_DENIED, "No host may be asked from here.");
+        return;
+    }
+    struct fetching *f = MEM_NEW(struct fetching);
+    f->code = c;
+    f->call = call;
+    enum err err = egress_uv_fetch(&c->egress, &f->request, &hooks, &ask);
+    if (err != ERR_OK) {
+        fetching_free(f);
+        answer_err(call, err, NULL);
+    }
+}
