@@ -65,16 +65,17 @@ static void pass_over(struct actor_socket *s)
     sweep(s);
 }
 
-void socket_drop_messages(struct actor_socket *s)
+void socket_drop_waiting(struct actor_socket *s)
 {
     LIST_FOREACH (link, &s->events) {
         struct socket_event *e = LIST_ENTRY(link, struct socket_event, link);
-        if (e->kind == SOCKET_MESSAGE && socket_event_is_waiting(e)) {
+        if ((e->kind == SOCKET_MESSAGE || s->is_deaf) && socket_event_is_waiting(e)) {
             stop_waiting(e);
             e->is_done = true;
         }
     }
     sweep(s);
+    socket_free_if_over(s);
 }
 
 /* The code host's side */
@@ -144,6 +145,11 @@ void socket_arrive(struct actor_socket *s, bool is_text, struct bytes *data, uin
 static void arrive_last(struct actor_socket *s, enum socket_event_kind kind, uint16_t code,
                         struct slice text, bool was_clean)
 {
+    if (s->is_deaf) {
+        pass_over(s);
+        socket_free_if_over(s);
+        return;
+    }
     struct bytes *data = bytes_or_null(text);
     struct socket_event *e = event_new(s, kind, data);
     bytes_unref(data);

@@ -22,16 +22,21 @@ static void put_tags(struct buf *out, const struct actor_socket *s)
 
 /* For START */
 
+static bool outlives_isolates(const struct actor_socket *s)
+{
+    return s->state != SOCKET_OFFERED && s->is_hibernatable;
+}
+
 void socket_set_put(const struct socket_set *set, struct buf *out)
 {
     uint32_t count = 0;
     LIST_FOREACH (link, &set->sockets) {
-        count += LIST_ENTRY(link, struct actor_socket, link)->state != SOCKET_OFFERED ? 1 : 0;
+        count += outlives_isolates(LIST_ENTRY(link, struct actor_socket, link)) ? 1 : 0;
     }
     value_put_array(out, count);
     LIST_FOREACH (link, &set->sockets) {
         const struct actor_socket *s = LIST_ENTRY(link, struct actor_socket, link);
-        if (s->state != SOCKET_OFFERED) {
+        if (outlives_isolates(s)) {
             value_put_array(out, 3);
             value_put_uint(out, s->ref.id);
             put_tags(out, s);

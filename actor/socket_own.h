@@ -21,8 +21,8 @@ void socket_close_now(struct actor_socket *s, uint16_t code, struct slice reason
 
 /* socket_event.c */
 void socket_event_free(struct socket_event *e);
-/* Messages that wait are not heard: what was before them is missing. */
-void socket_drop_messages(struct actor_socket *s);
+/* What waits is not heard, since what was before it is missing: messages, or all of it. */
+void socket_drop_waiting(struct actor_socket *s);
 bool socket_event_is_waiting(const struct socket_event *e);
 
 static inline struct bytes *bytes_or_null(struct slice s)

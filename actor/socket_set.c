@@ -80,6 +80,7 @@ static struct socket_set *set_new(struct socket_sets *s, const struct identity *
     set->address.id = copy_part(set->address_text, &at, a->id);
     list_init(&set->sockets);
     list_init(&set->waiting);
+    list_init(&set->host_link);
     map_add(&s->sets, &set->by_identity, hash_of_identity(identity));
     return set;
 }
@@ -91,6 +92,7 @@ void socket_set_free_if_empty(struct socket_set *set)
     }
     INVARIANT(set->waiting_count == 0 && list_is_empty(&set->waiting));
     map_remove(&set->owner->sets, &set->by_identity);
+    list_remove(&set->host_link);
     map_done(&set->by_id);
     bytes_unref(set->address_text);
     bytes_unref(set->auto_request);
@@ -357,9 +359,9 @@ void socket_set_isolate_gone(struct socket_set *set)
         }
         if (s->is_in_doubt || !s->is_hibernatable) {
             socket_close_now(s, WEBSOCKET_RESTART, SLICE("The actor was restarted."));
-            socket_drop_messages(s);
             s->is_in_doubt = false;
-            socket_free_if_over(s);
+            s->is_deaf = !s->is_hibernatable;
+            socket_drop_waiting(s); /* it may be gone then */
         }
         if (is_last) {
             return; /* the set may be gone */

@@ -47,6 +47,9 @@ enum {
     SOCKET_AUTO_UNITS_MAX = 2048,
 };
 
+/* Of a set that is of no shard: a module's, which ends with its isolate. */
+#define SOCKET_NO_SHARD UINT32_MAX
+
 enum socket_state { SOCKET_OFFERED, SOCKET_OPEN, SOCKET_CLOSING, SOCKET_ASKED, SOCKET_GONE };
 
 struct actor_socket {
@@ -57,6 +60,7 @@ struct actor_socket {
     struct list link; /* set.sockets, in the order in which they came */
     bool is_hibernatable;
     bool is_in_doubt; /* whether something of it was done */
+    bool is_deaf;     /* it was of an isolate that is gone: nobody need hear how it ends */
     size_t tag_count;
     struct bytes *tags[SOCKET_TAGS_MAX];
     struct bytes *attachment; /* NULL: none */
@@ -97,7 +101,7 @@ struct socket_set {
     struct bytes *auto_request; /* NULL: none */
     struct bytes *auto_response;
     uint64_t auto_version; /* rises with every change */
-    void *host;            /* the code host's */
+    struct list host_link; /* the code host's */
 };
 
 struct socket_hooks {
@@ -163,7 +167,8 @@ void socket_event_lost(struct socket_event *e); /* it has, and nobody knows what
  * set may be gone then. */
 void socket_set_isolate_gone(struct socket_set *set);
 
-/* For START: [[id, [tag, ...], attachment bytes or nil], ...] and [request, response] or nil. */
+/* For START: [[id, [tag, ...], attachment bytes or nil], ...], of those that do not end with an isolate, and
+ * [request, response] or nil. */
 void socket_set_put(const struct socket_set *set, struct buf *out);
 void socket_set_put_auto(const struct socket_set *set, struct buf *out);
 /* Those with the tag, one after the other; `after` NULL: the first. NULL: no more. */

@@ -135,7 +135,9 @@ enum err sockets_take(struct sockets *s, uint32_t from, const struct peer_messag
 static void post_here(struct worker *w, bool is_up, const struct socket_mail *m)
 {
     bool has_data = m->kind == SOCKET_MAIL_PIECE && m->piece.data != NULL;
-    struct worker *to = is_up ? node_worker_of(w->node, m->shard) : worker_of_line(w, m->id);
+    struct worker *to = !is_up                        ? worker_of_line(w, m->id)
+                        : m->shard == SOCKET_NO_SHARD ? w
+                                                      : node_worker_of(w->node, m->shard);
     struct buf wire = {0};
     INVARIANT(to != NULL);
     socket_mail_encode(m, !has_data, &wire);
@@ -170,6 +172,9 @@ static uint32_t net_leader_of(void *ctx, uint32_t shard)
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
     struct node *n = worker->node;
     struct board_line line;
+    if (shard == SOCKET_NO_SHARD) {
+        return n->id; /* a module runs where its client is */
+    }
     if (node_worker_of(n, shard) == worker) {
         return errand_courier_hooks.leader_of(worker, shard);
     }

@@ -474,9 +474,16 @@ static void an_isolate_that_goes_takes_its_own_sockets_with_it(void **state)
     (void)accept_with(2, "t", false);
     (void)offer(3);
     (void)take_heard();
+    say(socket_set_find(the_set(), 2), "to the isolate");
+    say(s, "to whichever");
     socket_set_isolate_gone(the_set());
-    expect_str(take_heard(), "close 2 1012 The actor was restarted.\n");
+    expect_str(take_heard(), "close 2 1012 The actor was restarted.\ntaken 2\n");
     assert_int_equal(s->state, SOCKET_OPEN);
+    socket_event_done(take(SOCKET_MESSAGE, "to whichever"));
+    (void)take_heard();
+    socket_arrive_close(socket_set_find(the_set(), 2), 1012, SLICE(""), true, false);
+    assert_null(socket_set_next(the_set())); /* nobody need hear of it */
+    expect_str(take_heard(), "taken 2\ngone 2 over\n");
 }
 
 static void a_message_that_was_lost_with_its_isolate_closes_its_socket(void **state)
@@ -564,8 +571,9 @@ static void an_isolate_that_starts_is_given_all_of_it(void **state)
     (void)state;
     struct actor_socket *s = accept_with(7, "red", true);
     expect_err(socket_attach(s, SLICE("a")), ERR_OK);
-    (void)accept_with(8, "blue", false);
-    (void)offer(9);
+    (void)accept_with(8, "blue", true);
+    (void)accept_with(9, "of this isolate", false);
+    (void)offer(10);
     struct buf doc = {0};
     socket_set_put(the_set(), &doc);
     expect_slice(buf_slice(&doc), SLICE("\x92\x93\x07\x91\xa3red\xc4\x01"
