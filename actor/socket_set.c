@@ -222,11 +222,7 @@ enum err socket_offer(struct socket_sets *s, const struct identity *identity,
 {
     struct actor_socket *socket;
     PRE(ref.id != 0);
-    enum err err = socket_add(socket_set_of(s, identity, address, shard), ref, &socket);
-    if (err == ERR_OK) {
-        s->hooks->offered(s->ctx, socket);
-    }
-    return err;
+    return socket_add(socket_set_of(s, identity, address, shard), ref, &socket);
 }
 
 void socket_withdraw(struct actor_socket *s)

@@ -105,7 +105,6 @@ struct socket_set {
 };
 
 struct socket_hooks {
-    void (*offered)(void *ctx, struct actor_socket *s); /* makes its end */
     void (*changed)(void *ctx,
                     struct actor_socket *s); /* it was accepted, or its memo is another */
     void (*send)(void *ctx, struct actor_socket *s, bool is_text, struct bytes *data);
@@ -135,8 +134,9 @@ struct actor_socket *socket_set_find(const struct socket_set *set, uint64_t id);
 
 /* From the code host */
 
-/* Before the event that has it: a request for which the client waits. ERR_OVERLOADED: the actor has too many,
- * or one of that id. */
+/* Before the event that has it: a request for which the client waits. It may be offered to several, one after
+ * the other or one by the other, and is whose who accepts it first. ERR_OVERLOADED: the actor has too many, or
+ * one of that id. */
 enum err socket_offer(struct socket_sets *s, const struct identity *identity,
                       const struct address *address, uint32_t shard,
                       struct socket_ref ref) MUST_CHECK;

@@ -99,14 +99,14 @@ static void end_free(struct owner_end *e)
 
 /* From the sets */
 
-static struct owner_end *end_of(struct actor_socket *s)
+/* Its end is made when it first is to say something; NULL: it cannot have one, for it has another actor. */
+static struct owner_end *end_of(struct socket_owner *o, struct actor_socket *s)
 {
+    if (s->end == NULL && find(o, s->ref) == NULL) {
+        s->end = end_new(o, s, 1, 0, 0);
+    }
+    o->has_orphans = o->has_orphans || s->end == NULL;
     return s->end;
-}
-
-static void on_offered(void *ctx, struct actor_socket *s)
-{
-    (void)end_new(ctx, s, 1, 0, 0);
 }
 
 static void put(struct owner_end *e, const struct socket_letter_head *head, struct bytes *data)
@@ -138,22 +138,24 @@ static void put_memo(struct owner_end *e)
 /* The first is the first letter; of later changes the last one counts, once all is flushed. */
 static void on_changed(void *ctx, struct actor_socket *s)
 {
-    (void)ctx;
-    struct owner_end *e = end_of(s);
-    if (!e->has_memo) {
+    struct owner_end *e = end_of(ctx, s);
+    if (e != NULL && !e->has_memo) {
         put_memo(e);
-        return;
+    } else if (e != NULL) {
+        e->memo_is_due = true;
+        mark_dirty(e);
     }
-    e->memo_is_due = true;
-    mark_dirty(e);
 }
 
 static void on_send(void *ctx, struct actor_socket *s, bool is_text, struct bytes *data)
 {
     struct socket_owner *o = ctx;
-    struct owner_end *e = end_of(s);
+    struct owner_end *e = end_of(o, s);
     const struct socket_letter_head head = {.kind =
                                                 is_text ? SOCKET_LETTER_TEXT : SOCKET_LETTER_BYTES};
+    if (e == NULL) {
+        return;
+    }
     e->is_over_bound = e->is_over_bound || e->letters.kept_bytes >= SOCKET_UNTAKEN_BYTES_MAX ||
                        o->untaken_bytes >= SOCKET_ALL_UNTAKEN_BYTES_MAX ||
                        bytes_slice(data).len > SOCKET_LETTER_BYTES_MAX;
@@ -174,15 +176,21 @@ static void put_close(struct owner_end *e, uint16_t code, struct slice reason)
 
 static void on_close(void *ctx, struct actor_socket *s, uint16_t code, struct slice reason)
 {
-    (void)ctx;
-    put_close(end_of(s), code, reason);
+    struct owner_end *e = end_of(ctx, s);
+    if (e != NULL && !e->has_memo) {
+        put_memo(e); /* it is closed before anybody has accepted it in so many words */
+    }
+    if (e != NULL) {
+        put_close(e, code, reason);
+    }
 }
 
 static void on_taken(void *ctx, struct actor_socket *s)
 {
     (void)ctx;
-    struct owner_end *e = end_of(s);
-    if (e->letters.in_taken < e->letters.received) { /* else it was of our own making */
+    struct owner_end *e = s->end;
+    if (e != NULL &&
+        e->letters.in_taken < e->letters.received) { /* else it was of our own making */
         socket_link_take(&e->letters);
         mark_dirty(e);
     }
@@ -192,9 +200,9 @@ static void on_taken(void *ctx, struct actor_socket *s)
 static void on_gone(void *ctx, struct actor_socket *s, bool is_over)
 {
     (void)ctx;
-    struct owner_end *e = end_of(s);
+    struct owner_end *e = s->end;
     if (e == NULL) {
-        return; /* it could not be restored */
+        return; /* it was not accepted, or could not be restored */
     }
     if (!is_over && (e->memo_is_due || s->state == SOCKET_CLOSING)) {
         put_memo(e); /* the next owner must not hear what comes behind a close of ours */
@@ -204,12 +212,8 @@ static void on_gone(void *ctx, struct actor_socket *s, bool is_over)
     mark_dirty(e);
 }
 
-static const struct socket_hooks set_hooks = {.offered = on_offered,
-                                              .changed = on_changed,
-                                              .send = on_send,
-                                              .close = on_close,
-                                              .taken = on_taken,
-                                              .gone = on_gone};
+static const struct socket_hooks set_hooks = {
+    .changed = on_changed, .send = on_send, .close = on_close, .taken = on_taken, .gone = on_gone};
 
 void socket_owner_init(struct socket_owner *o, const struct socket_net *net, void *ctx,
                        uint32_t own_node)
@@ -327,9 +331,35 @@ static bool flush_end(struct owner_end *e)
     return true;
 }
 
+static struct actor_socket *find_orphan(const struct socket_owner *o)
+{
+    MAP_FOREACH (n, &o->sets.sets) {
+        struct socket_set *set = CONTAINER_OF(n, struct socket_set, by_identity);
+        LIST_FOREACH (link, &set->sockets) {
+            struct actor_socket *s = LIST_ENTRY(link, struct actor_socket, link);
+            if (s->end == NULL && s->state != SOCKET_OFFERED && s->state != SOCKET_GONE) {
+                return s;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void lose_orphans(struct socket_owner *o)
+{
+    struct actor_socket *s;
+    o->has_orphans = false;
+    while ((s = find_orphan(o)) != NULL) {
+        socket_lose(s, "Another actor has accepted it.");
+    }
+}
+
 void socket_owner_flush(struct socket_owner *o)
 {
     struct list again;
+    if (o->has_orphans) {
+        lose_orphans(o);
+    }
     struct owner_end *e;
     list_init(&again);
     while ((e = LIST_FIRST(&o->dirty, struct owner_end, dirty)) != NULL) {

@@ -1,7 +1,7 @@
 /* Sockets at the worker that owns their actors: brings what comes from clients' nodes to the sets of actors
  * (actor/socket_set.h), and what the actors say to the clients' nodes (node/socket_line.h).
  *
- *     offered, or OPEN
+ *     accepted, or OPEN
  *        |
  *        v        the shard is lost                 all is sent
  *     SERVING -------------------------> ENDING --------------------> END, freed
@@ -41,6 +41,7 @@ struct socket_owner {
     uint64_t now_ms;
     uint64_t wall_ms;
     uint64_t next_look_ms;
+    bool has_orphans; /* sockets that another actor of this worker had accepted before */
 };
 
 void socket_owner_init(struct socket_owner *o, const struct socket_net *net, void *ctx,

@@ -416,6 +416,29 @@ static void a_client_that_goes_away_while_it_waits_is_nobody(void **state)
     expect_nothing_left();
 }
 
+static void a_socket_is_whose_who_accepts_it_first(void **state)
+{
+    (void)state;
+    struct socket_ref ref = {.id = client_socket_id(c), .node = NODE};
+    struct identity other;
+    memset(&other, 8, sizeof other);
+    offer();
+    expect_err(socket_offer(&owner.sets, &other, &address, SHARD, ref), ERR_OK);
+    accept_it();
+    struct actor_socket *second = socket_set_find(socket_sets_find(&owner.sets, &other), ref.id);
+    expect_err(socket_accept(second, NULL, 0, true), ERR_OK);
+    agree();
+    pump();
+    client_says("hello");
+    expect_event(SOCKET_MESSAGE, "hello", 0);
+    struct socket_event *e = socket_set_next(socket_sets_find(&owner.sets, &other));
+    assert_int_equal(e->kind, SOCKET_CLOSED);
+    socket_event_done(e);
+    assert_null(socket_sets_find(&owner.sets, &other));
+    actor_says("hi");
+    expect_heard("hi");
+}
+
 /* Messages */
 
 static void messages_go_both_ways(void **state)
@@ -619,7 +642,8 @@ TEST_MAIN(T(a_socket_opens_when_the_actor_has_answered_and_its_owner_has_spoken)
           T(what_the_actor_says_at_once_comes_behind_the_consent),
           T(an_owner_that_does_not_speak_is_unavailable_in_the_end),
           T(a_socket_that_is_not_agreed_on_is_dropped),
-          T(a_client_that_goes_away_while_it_waits_is_nobody), T(messages_go_both_ways),
+          T(a_client_that_goes_away_while_it_waits_is_nobody),
+          T(a_socket_is_whose_who_accepts_it_first), T(messages_go_both_ways),
           T(large_messages_go_both_ways), T(what_the_actor_does_not_take_holds_the_client_back),
           T(what_the_client_does_not_take_ends_its_socket),
           T(a_message_for_which_its_address_has_no_room_ends_its_socket),

@@ -16,12 +16,6 @@ static const struct address address = {.ns = {(const uint8_t *)"app", 3},
 
 enum { SHARD = 3, OTHER_SHARD = 4, NODE = 2 };
 
-static void on_offered(void *ctx, struct actor_socket *s)
-{
-    s->end = ctx;
-    buf_printf(&heard, "offered %d\n", (int)s->ref.id);
-}
-
 static void on_changed(void *ctx, struct actor_socket *s)
 {
     (void)ctx;
@@ -63,12 +57,8 @@ static void on_ready(void *ctx, struct socket_set *set)
     ready_count++;
 }
 
-static const struct socket_hooks hooks = {.offered = on_offered,
-                                          .changed = on_changed,
-                                          .send = on_send,
-                                          .close = on_close,
-                                          .taken = on_taken,
-                                          .gone = on_gone};
+static const struct socket_hooks hooks = {
+    .changed = on_changed, .send = on_send, .close = on_close, .taken = on_taken, .gone = on_gone};
 
 static int open_world(void **state)
 {
@@ -151,7 +141,7 @@ static void a_socket_is_offered_and_accepted(void **state)
     expect_err(socket_accept(s, tags, 2, true), ERR_OK);
     assert_int_equal(s->state, SOCKET_OPEN);
     assert_true(s->is_hibernatable);
-    expect_str(take_heard(), "offered 7\nchanged 7\n");
+    expect_str(take_heard(), "changed 7\n");
 }
 
 static void an_answer_without_it_withdraws_it(void **state)
@@ -159,7 +149,7 @@ static void an_answer_without_it_withdraws_it(void **state)
     (void)state;
     socket_withdraw(offer(7));
     assert_null(the_set());
-    expect_str(take_heard(), "offered 7\ngone 7 over\n");
+    expect_str(take_heard(), "gone 7 over\n");
     struct actor_socket *s = accept_one(8);
     socket_withdraw(s); /* accepted, and then it was answered with something else */
     assert_null(the_set());
