@@ -205,11 +205,6 @@ def test_code_over_10_mib_is_413(made):
     assert problem["limit"] == {"name": "env", "value": 128}
 
 
-def test_a_node_without_isolates_says_so(start_node):
-    node = start_node()
-    expect_problem(deploy(node.client), 501, "not_implemented")
-
-
 # Sizes and crashes
 
 
