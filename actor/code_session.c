@@ -289,6 +289,17 @@ void code_host_on_end(struct code_session *s, const struct code_end *end)
 
 /* Starting */
 
+/* Whoever took the request has seen the class: this node's view is behind, or it went meanwhile. */
+static enum err why_unknown(const struct code_session *s)
+{
+    if (s->is_run) {
+        return ERR_BAD_REQUEST;
+    }
+    return slice_equal_str(s->address.class, "Store") ? ERR_NO_SUCH_METHOD
+           : s->address.class.len > 0                 ? ERR_UNAVAILABLE
+                                                      : ERR_NO_SUCH_CLASS;
+}
+
 void code_session_start(struct code_session *s, struct request *r)
 {
     struct code_host *h = s->host;
@@ -298,7 +309,7 @@ void code_session_start(struct code_session *s, struct request *r)
     bool is_known = s->is_run ? code_frame_start_run(s, bytes_slice(r->body), &frame)
                               : h->hooks->find(h->ctx, s->address.ns, s->address.class, &class);
     if (!is_known) {
-        end_unborn(s, s->is_run ? ERR_BAD_REQUEST : ERR_NO_SUCH_CLASS);
+        end_unborn(s, why_unknown(s));
         buf_done(&frame);
         return;
     }

@@ -120,6 +120,13 @@ def test_what_is_no_method_of_the_class_is_no_such_method(counter, method):
     expect_problem(counter.call(method), 404, "no_such_method")
 
 
+def test_store_runs_no_code(client):
+    store = Class(client, "a", "app")
+    expect_problem(store.call("get"), 404, "no_such_method")
+    expect_problem(client.get(f"{store.path}/fetch/x"), 404, "no_such_method")
+    expect_problem(client.get("/w/nothing-here/x"), 404, "no_such_class")
+
+
 def test_arguments_that_are_no_array_are_refused(counter):
     expect_problem(counter.client.post(f"{counter.path}/call/increment", json={"by": 1}), 400, "bad_request")
 

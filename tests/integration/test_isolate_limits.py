@@ -11,14 +11,14 @@ from isolate import MB, Zygote
 # Where the engine cannot throw: SIGABRT, SIGILL, SIGTRAP; where C or the prelude cannot allocate, or the tick sees
 # too much: an exit code.
 MEMORY_ENDS = {-signal.SIGABRT, -signal.SIGILL, -signal.SIGTRAP, 71, 137}
-# Structures live in a heap of the engine that RLIMIT_DATA does not count; the tick stops these.
-PEAK_SHARED = 32 * MB
+# What the engine's allocators had free before the fork is beyond the bound: it is more than 0.7 of the smallest.
+FREE_BEFORE = 20 * MB
 
 # Name: (source, whether it must be an exception at the usual bounds; else it may be, or an end). Under the smallest
 # bounds all may end: what the allocators had free before the fork is some megabytes more.
 BOMBS = {
     "array": ("const a = []; for (;;) a.push(1);", True),
-    "typed arrays": ("const a = []; for (;;) a.push(new Uint8Array(16 << 20).fill(1));", True),
+    "typed arrays": ("const a = []; for (;;) a.push(new Uint8Array(16 << 20).fill(1));", False),
     "one huge typed array": ("new Uint8Array(2 ** 31)", True),
     "split": ("'x'.repeat(2 ** 29).split('')", True),
     "string": ("let s = 'x'.repeat(1000); for (;;) { s += s; s.charCodeAt(s.length - 1); }", True),
@@ -54,6 +54,16 @@ def own_bytes(child):
     return (resident - shared) * os.sysconf("SC_PAGESIZE")
 
 
+def idle_peak(zygote):
+    """What a child that has done nothing had at most: the zygote's pages, and what a start makes of its own."""
+    if not hasattr(zygote, "idle_peak"):
+        child = zygote.spawn()
+        child.run("1")
+        child.close()
+        zygote.idle_peak = child.peak_bytes
+    return zygote.idle_peak
+
+
 def outcome(child, source):
     """ "throw", or "end" with the exit code."""
     child.start(f"(() => {{ {source} }})(); 1")
@@ -78,7 +88,8 @@ def test_memory_has_its_bound(zygote, name, quota):
     else:
         child.kill()
     child.wait()
-    assert child.peak_bytes < 1.7 * quota + PEAK_SHARED
+    # Structures live in a heap of the engine that RLIMIT_DATA does not count; the tick stops these.
+    assert child.peak_bytes < max(1.7 * quota, quota + FREE_BEFORE) + idle_peak(zygote)
     assert neighbour.run("1 + 1") == 2
     neighbour.close()
 
@@ -87,7 +98,7 @@ def test_garbage_is_no_memory(zygote):
     child = zygote.spawn(memory=64 * MB)
     assert child.run("(() => { let n = 0; for (let i = 0; i < 5e6; i++) n += [i].length; return n; })()") == 5000000
     child.close()
-    assert child.peak_bytes < 64 * MB + PEAK_SHARED
+    assert child.peak_bytes < 64 * MB + idle_peak(zygote)
 
 
 def test_memory_that_was_given_back_can_be_had_again(zygote):
@@ -155,4 +166,4 @@ def test_a_flood_of_frames_waits_for_who_reads_them(zygote):
     assert all(len(frame) == 64 << 10 for frame in frames)
     assert child.answer()[2] is True
     child.close()
-    assert child.peak_bytes < 32 * MB + PEAK_SHARED
+    assert child.peak_bytes < 32 * MB + idle_peak(zygote)
