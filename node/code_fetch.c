@@ -101,12 +101,11 @@ static const struct egress_request_hooks hooks = {
 
 /* What is asked */
 
-static bool take_redirect(struct slice text, enum egress_redirect *ret)
+static enum egress_redirect redirect_of(struct slice text)
 {
-    *ret = slice_equal_str(text, "manual")  ? EGRESS_MANUAL
+    return slice_equal_str(text, "manual")  ? EGRESS_MANUAL
            : slice_equal_str(text, "error") ? EGRESS_REFUSE
                                             : EGRESS_FOLLOW;
-    return true;
 }
 
 static bool take_args(struct slice args, struct egress_fetch *ret)
@@ -123,8 +122,11 @@ static bool take_args(struct slice args, struct egress_fetch *ret)
     if (ret->has_body && !value_get_bin(doc, &ret->body)) {
         return false;
     }
-    return value_next(&it, &doc) && value_get_str(doc, &redirect) &&
-           take_redirect(redirect, &ret->redirect);
+    if (!value_next(&it, &doc) || !value_get_str(doc, &redirect)) {
+        return false;
+    }
+    ret->redirect = redirect_of(redirect);
+    return true;
 }
 
 /* The list of who asks; false: there is none. */
