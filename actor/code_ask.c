@@ -132,6 +132,25 @@ static void ask_identity(struct code_session *s, uint64_t ask, struct slice args
     buf_done(&payload);
 }
 
+/* The socket of an event of its own goes along with a fetch of another actor. */
+static struct socket_ref forward_socket(struct code_session *s, struct slice args)
+{
+    enum { SOCKET_ARG = 7 };
+    struct slice doc;
+    uint64_t id;
+    if (!item_at(args, SOCKET_ARG, &doc) || !value_get_uint(doc, &id) || id == 0) {
+        return (struct socket_ref){0};
+    }
+    LIST_FOREACH (link, &s->events) {
+        struct code_event *e = LIST_ENTRY(link, struct code_event, link);
+        if (e->socket.id == id) {
+            e->is_forwarded = true;
+            return e->socket;
+        }
+    }
+    return (struct socket_ref){0};
+}
+
 /* It leaves once all that was written before is durable. */
 static void ask_outside(struct code_session *s, uint64_t ask, enum code_turn_kind kind,
                         bool is_fetch, struct slice args, struct slice writes)
@@ -140,6 +159,9 @@ static void ask_outside(struct code_session *s, uint64_t ask, enum code_turn_kin
     struct request *r = code_turn_new(s, REQUEST_CODE_COMMIT, kind, &t);
     t->ask = ask;
     t->is_fetch = is_fetch;
+    if (kind == CODE_TURN_CALL && is_fetch) {
+        t->socket = forward_socket(s, args);
+    }
     t->args = bytes_new(args);
     r->body = value_type(writes) == VALUE_NIL ? NULL : bytes_new(writes);
     code_turn_submit(r);
@@ -179,18 +201,20 @@ static bool take_call(struct request *r, bool is_fetch, struct slice args)
     return true;
 }
 
-void code_call_actor(struct code_call *call, bool is_fetch, struct slice args)
+void code_call_actor(struct code_call *call, const struct code_turn *t)
 {
     struct code_session *s = call->session;
-    struct request *r = request_new(is_fetch ? REQUEST_CLASS_FETCH : REQUEST_CALL);
+    struct slice args = bytes_slice(t->args);
+    struct request *r = request_new(t->is_fetch ? REQUEST_CLASS_FETCH : REQUEST_CALL);
     struct address a = {.ns = s->address.ns};
     struct slice hex;
     struct slice name;
     struct buf error = {0};
     bool is_read = text_at(args, 0, &a.class) && text_at(args, 1, &hex) && text_at(args, 2, &name);
     a.id = is_read && hex.len > 0 ? hex : name;
-    if (is_read && address_check(&a) == ERR_OK && take_call(r, is_fetch, args)) {
+    if (is_read && address_check(&a) == ERR_OK && take_call(r, t->is_fetch, args)) {
         request_set_address(r, &a);
+        r->socket = t->socket;
         s->host->hooks->call(s->host->ctx, call, r);
         return;
     }
@@ -275,6 +299,8 @@ void code_ask(struct code_session *s, struct value_iter *frame)
         ask_rows(s, ask, REQUEST_CODE_COMMIT, slice_of(&nothing, 1));
     } else if (slice_equal_str(type, "identity")) {
         ask_identity(s, ask, args);
+    } else if (slice_equal_str(type, "auto_time")) {
+        code_socket_ask_time(s, ask, args);
     } else {
         fail_ask(s, ask, ERR_NOT_IMPLEMENTED, "This version does not have that yet.");
     }

@@ -11,6 +11,7 @@
 enum {
     RESPONSE_ITEMS = 3,
     STREAM_ITEM = 4,
+    SOCKET_ITEM = 5,
     RESPONSE_BODY_BYTES_MAX = 16 << 20,
 };
 
@@ -22,20 +23,34 @@ void code_event_move(struct code_event *e, enum code_event_stage to)
     e->stage = to;
 }
 
-struct code_event *code_event_new(struct code_session *s, struct request *r, uint32_t timeout_ms)
+static struct code_event *event_new(struct code_session *s, enum request_kind kind)
 {
     struct code_event *e = MEM_NEW(struct code_event);
     e->stage = CODE_EVENT_WAITS;
     e->session = s;
-    e->request = r;
-    e->kind = r->kind;
+    e->kind = kind;
     e->id = ++s->last_event_id;
     list_init(&e->link);
     list_append(&s->events, &e->link);
     s->event_count++;
     s->waiting_count++;
-    s->client_count++;
     s->host->stats.events++;
+    return e;
+}
+
+struct code_event *code_event_new_of_socket(struct code_session *s, struct socket_event *of)
+{
+    struct code_event *e = event_new(s, REQUEST_KIND_COUNT);
+    e->socket_event = of;
+    s->socket_event_count++;
+    return e;
+}
+
+struct code_event *code_event_new(struct code_session *s, struct request *r, uint32_t timeout_ms)
+{
+    struct code_event *e = event_new(s, r->kind);
+    e->request = r;
+    s->client_count++;
     r->stage = REQUEST_RUNNING;
     r->code_event = e;
     heap_set(&s->host->deadlines, &e->deadline, s->host->now_ms + timeout_ms);
@@ -58,7 +73,8 @@ static struct request *part(struct code_event *e)
 
 void code_event_free(struct code_event *e)
 {
-    PRE(e->request == NULL);
+    PRE(e->request == NULL && e->socket_event == NULL);
+    code_socket_settle(e, false);
     bytes_unref(e->head);
     buf_done(&e->body);
     list_remove(&e->link);
@@ -143,39 +159,62 @@ void code_event_cancel(struct code_event *e)
 
 /* DONE */
 
-/* [status, fields, body]: the body is last, so that an answer shows it where it lies. */
-static struct bytes *response_of(struct slice result)
+/* The fifth item of a fetch's result: the socket that the client asked for is in it. */
+static bool has_socket(const struct code_event *e, struct slice result)
 {
     struct value_iter it = value_items(result);
     struct slice item;
+    bool is_accepted = false;
+    for (int i = 0; i < SOCKET_ITEM; i++) {
+        if (!value_next(&it, &item)) {
+            return false;
+        }
+    }
+    return e->socket.id != 0 && value_get_bool(item, &is_accepted) && is_accepted;
+}
+
+/* [status, fields, body]: the body is last, so that an answer shows it where it lies. With a socket it is
+ * [status, fields, nil, nil, true]. */
+static struct bytes *response_of(struct code_event *e, struct slice result)
+{
+    bool is_socket = has_socket(e, result);
+    int items = is_socket ? RESPONSE_ITEMS - 1 : RESPONSE_ITEMS;
+    struct value_iter it = value_items(result);
+    struct slice item;
     struct buf out = {0};
-    value_put_array(&out, RESPONSE_ITEMS);
-    for (int i = 0; i < RESPONSE_ITEMS; i++) {
+    value_put_array(&out, is_socket ? SOCKET_ITEM : RESPONSE_ITEMS);
+    for (int i = 0; i < items; i++) {
         if (!value_next(&it, &item)) {
             buf_done(&out);
             return NULL;
         }
         value_put_raw(&out, item);
     }
+    if (is_socket) {
+        value_put_nil(&out);
+        value_put_nil(&out);
+        value_put_bool(&out, true);
+    }
+    code_socket_settle(e, is_socket);
     struct bytes *response = bytes_new(buf_slice(&out));
     buf_done(&out);
     return response;
 }
 
 /* [result] of a call; [status, fields, body, ...] of a fetch, as it is. NULL: it is malformed. */
-static struct bytes *outcome_of(const struct code_event *e, struct slice result)
+static struct bytes *outcome_of(struct code_event *e, struct slice result)
 {
     struct slice doc;
     struct buf out = {0};
     const char *reason;
-    if (e->kind == REQUEST_CODE_TIMER) {
+    if (e->kind == REQUEST_CODE_TIMER || e->socket_event != NULL) {
         value_put_nil(&out);
         struct bytes *nothing = bytes_new(buf_slice(&out));
         buf_done(&out);
         return nothing;
     }
     if (e->kind == REQUEST_CLASS_FETCH || e->kind == REQUEST_MODULE_FETCH) {
-        return response_of(result);
+        return response_of(e, result);
     }
     if (!value_get_bin(result, &doc) || value_check(doc, VALUE_DEPTH_MAX, &reason) != ERR_OK) {
         return NULL;

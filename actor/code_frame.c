@@ -40,6 +40,22 @@ static void put_who(struct buf *out, const struct code_session *s)
     }
 }
 
+static void put_sockets(struct buf *out, const struct socket_set *set)
+{
+    value_put_text(out, "sockets");
+    if (set != NULL) {
+        socket_set_put(set, out);
+    } else {
+        value_put_array(out, 0);
+    }
+    value_put_text(out, "auto");
+    if (set != NULL) {
+        socket_set_put_auto(set, out);
+    } else {
+        value_put_nil(out);
+    }
+}
+
 void code_frame_start(const struct code_session *s, const struct code_class *c, struct buf *out)
 {
     code_frame_begin(out, FRAME_START, 0, 1);
@@ -55,10 +71,7 @@ void code_frame_start(const struct code_session *s, const struct code_class *c, 
     value_put_bin(out, c->env);
     value_put_text(out, "bindings");
     value_put_raw(out, c->bindings);
-    value_put_text(out, "sockets");
-    value_put_array(out, 0);
-    value_put_text(out, "auto");
-    value_put_nil(out);
+    put_sockets(out, code_socket_set_of(s));
 }
 
 static void put_member(struct buf *out, struct slice map, const char *name)
@@ -131,7 +144,7 @@ static void put_input(struct buf *out, struct slice body)
     value_put_bin(out, value_member(body, "input", &input) ? input : slice_of(&nil, 1));
 }
 
-void code_frame_event(const struct code_event *e, struct buf *out)
+static void put_request(struct buf *out, const struct code_event *e)
 {
     const struct request *r = e->request;
     struct slice body = bytes_slice(r->body);
@@ -141,11 +154,15 @@ void code_frame_event(const struct code_event *e, struct buf *out)
         value_put_str(out, bytes_slice(r->name));
         value_put_bin(out, body);
     } else if (r->kind == REQUEST_CLASS_FETCH ||
-               r->kind == REQUEST_MODULE_FETCH) { /* [method, url, fields, body], and no socket */
+               r->kind == REQUEST_MODULE_FETCH) { /* [method, url, fields, body], socket */
         code_frame_begin(out, FRAME_EVENT, e->id, 2 + value_count(body));
         value_put_uint(out, FRAME_EVENT_FETCH);
         put_fetch(out, body);
-        value_put_nil(out);
+        if (e->socket.id != 0) {
+            value_put_uint(out, e->socket.id);
+        } else {
+            value_put_nil(out);
+        }
     } else if (r->kind == REQUEST_CODE_TIMER) {
         put_timer(out, e, body);
     } else {
@@ -153,5 +170,37 @@ void code_frame_event(const struct code_event *e, struct buf *out)
         code_frame_begin(out, FRAME_EVENT, e->id, 2);
         value_put_uint(out, FRAME_EVENT_EXECUTE);
         put_input(out, body);
+    }
+}
+
+static void put_socket_event(struct buf *out, const struct code_event *e)
+{
+    const struct socket_event *of = e->socket_event;
+    struct slice data = bytes_slice(of->data);
+    static const uint8_t types[] = {[SOCKET_MESSAGE] = FRAME_EVENT_MESSAGE,
+                                    [SOCKET_CLOSED] = FRAME_EVENT_CLOSE,
+                                    [SOCKET_FAILED] = FRAME_EVENT_ERROR};
+    code_frame_begin(out, FRAME_EVENT, e->id, of->kind == SOCKET_CLOSED ? 5 : 3);
+    value_put_uint(out, types[of->kind]);
+    value_put_uint(out, of->socket->ref.id);
+    if (of->kind == SOCKET_CLOSED) {
+        value_put_uint(out, of->code);
+    }
+    if (of->kind == SOCKET_MESSAGE && !of->is_text) {
+        value_put_bin(out, data);
+    } else {
+        value_put_str(out, data);
+    }
+    if (of->kind == SOCKET_CLOSED) {
+        value_put_bool(out, of->was_clean);
+    }
+}
+
+void code_frame_event(const struct code_event *e, struct buf *out)
+{
+    if (e->socket_event != NULL) {
+        put_socket_event(out, e);
+    } else {
+        put_request(out, e);
     }
 }

@@ -10,6 +10,7 @@ void code_host_init(struct code_host *h, struct registry *registry, const struct
     *h = (struct code_host){.registry = registry, .hooks = hooks, .ctx = ctx};
     list_init(&h->by_use);
     list_init(&h->ended);
+    list_init(&h->socket_ready);
 }
 
 static void end_sessions(struct code_host *h, const struct shard *shard)
@@ -20,6 +21,7 @@ static void end_sessions(struct code_host *h, const struct shard *shard)
             code_session_end(s, ERR_OUTCOME_UNKNOWN);
         }
     }
+    code_socket_give_up(h, shard);
 }
 
 void code_host_stop(struct code_host *h)
@@ -75,7 +77,8 @@ static void refuse(struct request *r, enum err err, const char *limit, uint64_t 
 /* It has nothing to do now: its end is nobody's loss. */
 static bool is_idle(const struct code_session *s)
 {
-    return s->state == CODE_READY && s->client_count == 0 && s->turn_count == 0;
+    return s->state == CODE_READY && s->client_count == 0 && s->turn_count == 0 &&
+           s->socket_event_count == 0;
 }
 
 /* Room for one more: the least recently used one that is idle goes. */
@@ -100,25 +103,34 @@ static bool is_old(const struct code_session *s)
     return h->hooks->version(h->ctx, s->address.ns, s->address.class) != s->version;
 }
 
-/* The session for a request; a new one where there is none, or the class has changed. */
-static struct code_session *session_for(struct code_host *h, struct shard *shard,
-                                        const struct request *r, bool *ret_is_new)
+struct code_session *code_session_for(struct code_host *h, struct shard *shard,
+                                      const struct code_who *who, bool *ret_is_new)
 {
-    bool is_run = r->kind == REQUEST_EXECUTE;
-    struct code_session *s = is_run ? NULL : code_session_find(h, &r->identity);
+    struct code_session *s = code_session_find(h, who->identity);
     if (s != NULL && is_idle(s) && is_old(s)) {
         code_session_end(s, ERR_ACTOR_CUT_OFF);
         s = NULL;
     }
     *ret_is_new = s == NULL;
-    return s != NULL ? s : make_room(h) ? code_session_new(h, shard, r, is_run) : NULL;
+    return s != NULL ? s : make_room(h) ? code_session_new(h, shard, who, NULL) : NULL;
+}
+
+static struct code_session *session_for_request(struct code_host *h, struct shard *shard,
+                                                const struct request *r, bool *ret_is_new)
+{
+    const struct code_who who = {&r->identity, &r->address, r->address_text};
+    if (r->kind != REQUEST_EXECUTE) {
+        return code_session_for(h, shard, &who, ret_is_new);
+    }
+    *ret_is_new = true;
+    return make_room(h) ? code_session_new(h, shard, &who, r) : NULL;
 }
 
 static void begin_event(struct code_host *h, struct shard *shard, struct request *r,
                         uint32_t timeout_ms)
 {
     bool is_new;
-    struct code_session *s = session_for(h, shard, r, &is_new);
+    struct code_session *s = session_for_request(h, shard, r, &is_new);
     if (s == NULL) {
         refuse(r, ERR_OVERLOADED, "isolates", CODE_SESSIONS_MAX);
         return;
@@ -130,7 +142,7 @@ static void begin_event(struct code_host *h, struct shard *shard, struct request
     bool is_bound = s->is_run && s->limits.wall_ms < timeout_ms;
     (void)code_event_new(s, r, is_bound ? s->limits.wall_ms : timeout_ms);
     if (is_new) {
-        code_session_start(s, r);
+        code_session_start(s, bytes_slice(r->body));
     } else {
         code_session_deliver(s);
     }
@@ -250,6 +262,12 @@ static void check(struct code_host *h)
     }
 }
 
+/* Nobody waits for it. What it does for a socket has its time as well: CODE_BUSY_IDLE_MS without a sign. */
+static bool may_sleep(const struct code_session *s)
+{
+    return s->state == CODE_READY && s->client_count == 0 && s->turn_count == 0;
+}
+
 static uint64_t sleeps_ms(const struct code_session *s)
 {
     return s->used_ms + (s->is_busy || s->event_count > 0 ? CODE_BUSY_IDLE_MS : CODE_IDLE_MS);
@@ -263,7 +281,7 @@ static void end_idle(struct code_host *h)
         if (s->used_ms + CODE_IDLE_MS > h->now_ms) {
             return;
         }
-        if (is_idle(s) && sleeps_ms(s) <= h->now_ms) {
+        if (may_sleep(s) && sleeps_ms(s) <= h->now_ms) {
             code_session_end(s, ERR_ACTOR_CUT_OFF);
         }
     }
@@ -282,6 +300,9 @@ uint64_t code_host_next_ms(const struct code_host *h)
     enum { IDLE_LOOK_MS = 1000 };
     const struct heap_node *n;
     uint64_t next_ms = list_is_empty(&h->by_use) ? UINT64_MAX : h->now_ms + IDLE_LOOK_MS;
+    if (!list_is_empty(&h->socket_ready)) {
+        next_ms = h->now_ms + CODE_SOCKET_RETRY_MS;
+    }
     if ((n = heap_first(&h->deadlines)) != NULL && n->key < next_ms) {
         next_ms = n->key;
     }

@@ -32,6 +32,7 @@
 
 #include "actor/registry.h"
 #include "actor/request.h"
+#include "actor/socket_set.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -51,6 +52,10 @@ enum {
     CODE_START_MS = 30 * 1000,        /* to evaluate its code and construct the class */
     CODE_TURN_TIMEOUT_MS = 30 * 1000, /* of a turn of the code's own */
     CODE_CPU_LOOK_MS = 50,            /* at least between two looks at a process's CPU time */
+    CODE_SOCKET_EVENTS_MAX = 256, /* of one actor's sockets, under way; others wait in its set */
+    CODE_SOCKET_RETRY_MS = 100,   /* until an actor whose sockets wait may have an isolate */
+    CODE_UNSENT_BYTES_MAX =
+        8 << 20, /* to sockets, behind its writes; then its isolate is not read */
 };
 
 /* What a deployment says of a class; the slices are borrowed during the call. */
@@ -103,6 +108,8 @@ struct code_hooks {
     /* A request to the outside: the arguments of its ASK; likewise. */
     void (*fetch)(void *ctx, struct code_call *call, struct slice args);
     void (*log)(void *ctx, const struct code_session *s, struct slice level, struct slice text);
+    /* The shard of that number, where it leads here; NULL: it does not. */
+    struct shard *(*shard)(void *ctx, uint32_t number);
 };
 
 /* Something that an isolate waits for, outside of its actor. The hook's from the call on. */
@@ -123,12 +130,14 @@ struct code_host {
     struct registry *registry;
     const struct code_hooks *hooks;
     void *ctx;
-    struct map sessions;   /* by identity; those that are not ENDED, runs left out */
-    struct list by_use;    /* all that are not ENDED: least recently used first */
-    struct list ended;     /* they wait for their turns and calls to come back */
-    size_t session_count;  /* not ENDED */
-    struct heap deadlines; /* of events whose client waits: nearest first */
-    struct heap checks;    /* of sessions: when to look at them again */
+    struct map sessions;         /* by identity; those that are not ENDED, runs left out */
+    struct list by_use;          /* all that are not ENDED: least recently used first */
+    struct list ended;           /* they wait for their turns and calls to come back */
+    size_t session_count;        /* not ENDED */
+    struct heap deadlines;       /* of events whose client waits: nearest first */
+    struct heap checks;          /* of sessions: when to look at them again */
+    struct socket_sets *sockets; /* NULL: there are none */
+    struct list socket_ready;    /* sets in which something waits */
     uint64_t now_ms;
     bool is_stopped;
     struct code_stats stats;
@@ -137,8 +146,9 @@ struct code_host {
 void code_host_init(struct code_host *h, struct registry *registry, const struct code_hooks *hooks,
                     void *ctx);
 void code_host_attach(struct code_host *h); /* once the registry is initialised */
-void code_host_stop(struct code_host *h);   /* all sessions end; before registry_done */
-void code_host_done(struct code_host *h);   /* after registry_done */
+void code_host_attach_sockets(struct code_host *h, struct socket_sets *sockets);
+void code_host_stop(struct code_host *h); /* all sessions end; before registry_done */
+void code_host_done(struct code_host *h); /* after registry_done */
 
 /* Runs any request of an actor of `shard`, as registry_submit does. */
 void code_host_submit(struct code_host *h, struct shard *shard, struct request *r,
@@ -148,7 +158,10 @@ void code_host_submit(struct code_host *h, struct shard *shard, struct request *
 void code_host_submit_module(struct code_host *h, struct request *r, uint32_t timeout_ms);
 struct identity code_host_module(struct slice ns);
 void code_host_cancel(struct code_host *h, struct request *r);
-void code_host_depose(struct code_host *h, struct shard *shard); /* before registry_depose */
+/* Before socket_sets_depose, and that before registry_depose. */
+void code_host_depose(struct code_host *h, struct shard *shard);
+/* Events of sockets, to isolates that are awake or are woken for them. */
+void code_host_deliver_sockets(struct code_host *h);
 
 void code_host_tick(struct code_host *h, uint64_t now_ms);
 uint64_t code_host_next_ms(const struct code_host *h); /* UINT64_MAX: never */

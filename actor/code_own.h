@@ -41,6 +41,12 @@ struct code_session {
     struct heap_node check;
     struct buf logs; /* of a run: documents */
     uint32_t log_count;
+    uint32_t socket_event_count;
+    struct code_turn *tells; /* the newest turn, where it is a TELL: more may go with it */
+    size_t tell_bytes;       /* of all of its TELLs */
+    bool has_auto;           /* what it has set before it had a socket */
+    struct bytes *auto_request;
+    struct bytes *auto_response;
 };
 
 enum code_event_stage {
@@ -62,6 +68,9 @@ struct code_event {
     struct bytes *head; /* its result so far */
     struct buf body;
     struct heap_node deadline;
+    struct socket_event *socket_event; /* it is one of a socket; NULL: of a request */
+    struct socket_ref socket;          /* which its client asks for; id 0: none */
+    bool is_forwarded;                 /* another actor was asked to take it */
 };
 
 enum code_turn_kind {
@@ -71,6 +80,17 @@ enum code_turn_kind {
     CODE_TURN_CALL,  /* then another actor is called */
     CODE_TURN_FETCH, /* then the outside is */
     CODE_TURN_WRITE, /* nobody waits for it */
+    CODE_TURN_TELL,  /* then its letters leave */
+};
+
+/* What the code says to a client: once what it wrote before is durable. */
+struct code_letter {
+    struct list link;
+    uint64_t socket;
+    bool is_close;
+    bool is_text;
+    uint16_t close_code; /* 0: none */
+    struct bytes *data;
 };
 
 /* A request to the registry on behalf of a session. */
@@ -80,14 +100,27 @@ struct code_turn {
     struct code_session *session;
     struct code_event *event; /* BEGIN, DONE */
     uint64_t ask;
-    bool is_exception;  /* DONE: the event threw */
-    struct bytes *args; /* CALL, FETCH; DONE: the exception */
-    bool is_fetch;      /* CALL: of the other's fetch() */
+    bool is_exception;        /* DONE: the event threw */
+    struct bytes *args;       /* CALL, FETCH; DONE: the exception */
+    bool is_fetch;            /* CALL: of the other's fetch() */
+    struct socket_ref socket; /* CALL: which goes along; id 0: none */
+    struct list letters;      /* TELL */
 };
 
-/* code_session.c */
+struct code_who {
+    const struct identity *identity;
+    const struct address *address; /* of address_text */
+    struct bytes *address_text;
+};
+
+/* code_host.c: the session of an actor or a module, a new one where there is none, or the class has changed;
+ * NULL: there is no room. */
+struct code_session *code_session_for(struct code_host *h, struct shard *shard,
+                                      const struct code_who *who, bool *ret_is_new);
+
+/* code_session.c; `run`: the request of execute, or NULL. */
 struct code_session *code_session_new(struct code_host *h, struct shard *shard,
-                                      const struct request *r, bool is_run);
+                                      const struct code_who *who, const struct request *run);
 void code_session_end(struct code_session *s, enum err err);
 /* Those that the isolate has get the exception, in doubt; those that it has not may be tried again. */
 void code_session_cut(struct code_session *s, struct slice exception);
@@ -95,12 +128,14 @@ void code_session_fail_start(struct code_session *s, struct slice exception);
 void code_session_stop_run(struct code_session *s, const char *code);
 struct code_session *code_session_find(const struct code_host *h, const struct identity *identity);
 void code_session_free_if_over(struct code_session *s);
-void code_session_start(struct code_session *s, struct request *r);
+void code_session_start(struct code_session *s, struct slice run_body);
 void code_session_deliver(struct code_session *s); /* events that wait, as far as they may go */
 void code_session_touch(struct code_session *s);
+void code_session_pace(struct code_session *s); /* its isolate is read as long as there is room */
 
 /* code_event.c */
 struct code_event *code_event_new(struct code_session *s, struct request *r, uint32_t timeout_ms);
+struct code_event *code_event_new_of_socket(struct code_session *s, struct socket_event *of);
 void code_event_free(struct code_event *e);
 void code_event_move(struct code_event *e, enum code_event_stage to);
 struct code_event *code_event_find(const struct code_session *s, uint64_t id);
@@ -116,7 +151,22 @@ void code_ask(struct code_session *s, struct value_iter *frame);   /* ASK came *
 void code_write(struct code_session *s, struct value_iter *frame); /* WRITE came */
 void code_write_first(struct code_session *s, struct slice writes);
 
-void code_call_actor(struct code_call *call, bool is_fetch, struct slice args);
+void code_call_actor(struct code_call *call, const struct code_turn *t);
+
+/* code_socket.c */
+/* TELL came; false: it is malformed. */
+bool code_socket_tell(struct code_session *s, struct slice type, struct slice args);
+void code_socket_ask_time(struct code_session *s, uint64_t ask, struct slice args);
+void code_socket_say(struct code_session *s, struct list *letters); /* and frees them */
+void code_socket_drop_letters(struct code_session *s, struct list *letters);
+enum err
+code_socket_offer(struct code_event *e) MUST_CHECK; /* to the code that the event goes to */
+/* The event is over: the code has answered with the socket, or has not. */
+void code_socket_settle(struct code_event *e, bool is_accepted);
+void code_socket_event_over(struct code_event *e, bool is_done);
+void code_socket_session_over(struct code_session *s, bool fails_all);
+void code_socket_give_up(struct code_host *h, const struct shard *shard); /* NULL: all */
+struct socket_set *code_socket_set_of(const struct code_session *s);      /* NULL: it has none */
 
 /* code_run.c */
 void code_run_outcome(const struct code_session *s, struct slice result, struct buf *out);

@@ -68,30 +68,30 @@ static struct bytes *fetch_grant_of(struct slice body)
 }
 
 struct code_session *code_session_new(struct code_host *h, struct shard *shard,
-                                      const struct request *r, bool is_run)
+                                      const struct code_who *who, const struct request *run)
 {
     struct code_session *s = MEM_NEW(struct code_session);
     s->magic = CODE_SESSION_MAGIC;
     s->host = h;
     s->shard = shard;
-    s->identity = r->identity;
-    s->address = r->address;
-    s->address_text = bytes_ref(r->address_text);
-    s->is_run = is_run;
+    s->identity = *who->identity;
+    s->address = *who->address;
+    s->address_text = bytes_ref(who->address_text);
+    s->is_run = run != NULL;
     s->began_ms = h->now_ms;
     s->used_ms = h->now_ms;
     s->limits =
         (struct code_limits){.memory_bytes = CODE_CLASS_MEMORY_BYTES, .cpu_ms = CODE_EVENT_CPU_MS};
-    if (is_run) {
-        read_limits(bytes_slice(r->body), &s->limits);
-        s->fetch_grant = fetch_grant_of(bytes_slice(r->body));
+    if (run != NULL) {
+        read_limits(bytes_slice(run->body), &s->limits);
+        s->fetch_grant = fetch_grant_of(bytes_slice(run->body));
     }
     list_init(&s->by_use);
     list_init(&s->events);
     list_append(&h->by_use, &s->by_use);
     h->session_count++;
     h->stats.sessions++;
-    if (!is_run) {
+    if (!s->is_run) {
         map_add(&h->sessions, &s->by_identity, hash_of_identity(&s->identity));
     }
     return s;
@@ -133,6 +133,17 @@ void code_session_touch(struct code_session *s)
     }
 }
 
+void code_session_pace(struct code_session *s)
+{
+    bool is_full = s->turn_count >= CODE_TURNS_MAX || s->tell_bytes >= CODE_UNSENT_BYTES_MAX;
+    bool has_room =
+        s->turn_count <= CODE_TURNS_MAX / 2 && s->tell_bytes <= CODE_UNSENT_BYTES_MAX / 2;
+    if (s->isolate != NULL && (s->is_paused ? has_room : is_full)) {
+        s->is_paused = !s->is_paused;
+        s->host->hooks->pause(s->isolate, s->is_paused);
+    }
+}
+
 /* Ending */
 
 void code_session_free_if_over(struct code_session *s)
@@ -144,6 +155,8 @@ void code_session_free_if_over(struct code_session *s)
     list_remove(&s->by_use);
     buf_done(&s->logs);
     bytes_unref(s->fetch_grant);
+    bytes_unref(s->auto_request);
+    bytes_unref(s->auto_response);
     bytes_unref(s->address_text);
     s->magic = 0;
     mem_free(s);
@@ -155,6 +168,9 @@ static void fail_events(struct code_session *s, enum err err, struct slice excep
 {
     LIST_FOREACH_SAFE (link, &s->events) {
         struct code_event *e = LIST_ENTRY(link, struct code_event, link);
+        if (e->socket_event != NULL) {
+            continue;
+        }
         if (e->stage == CODE_EVENT_SENT || (e->stage == CODE_EVENT_WAITS && fails_all)) {
             code_event_fail(e, err, exception);
         } else if (e->stage == CODE_EVENT_WAITS) {
@@ -192,6 +208,7 @@ static void end(struct code_session *s, enum err err, struct slice exception, bo
     forget_isolate(s);
     s->is_ending = true; /* what the answers bring does not free it */
     fail_events(s, err, exception, fails_all);
+    code_socket_session_over(s, fails_all);
     s->is_ending = false;
     code_session_free_if_over(s);
 }
@@ -300,13 +317,13 @@ static enum err why_unknown(const struct code_session *s)
                                                       : ERR_NO_SUCH_CLASS;
 }
 
-void code_session_start(struct code_session *s, struct request *r)
+void code_session_start(struct code_session *s, struct slice run_body)
 {
     struct code_host *h = s->host;
     struct code_class class = {0};
     struct buf frame = {0};
     const char *why = "";
-    bool is_known = s->is_run ? code_frame_start_run(s, bytes_slice(r->body), &frame)
+    bool is_known = s->is_run ? code_frame_start_run(s, run_body, &frame)
                               : h->hooks->find(h->ctx, s->address.ns, s->address.class, &class);
     if (!is_known) {
         end_unborn(s, why_unknown(s));
@@ -366,6 +383,13 @@ static void send_event(struct code_session *s, struct code_event *e)
 {
     struct code_usage usage = {0};
     struct buf frame = {0};
+    if (e->request != NULL && e->request->socket.id != 0) {
+        enum err err = code_socket_offer(e);
+        if (err != ERR_OK) {
+            code_event_fail(e, err, SLICE(""));
+            return;
+        }
+    }
     code_frame_event(e, &frame);
     code_event_move(e, CODE_EVENT_SENT);
     s->host->hooks->usage(s->isolate, false, &usage);
@@ -387,7 +411,7 @@ void code_session_deliver(struct code_session *s)
         if (e->stage != CODE_EVENT_WAITS) {
             continue;
         }
-        if (e->request->idempotency_key == NULL || e->is_new) {
+        if (e->socket_event != NULL || e->request->idempotency_key == NULL || e->is_new) {
             send_event(s, e);
         } else if (!waits_for_key(e)) {
             look_for_record(e);
@@ -419,6 +443,17 @@ static void tell_log(struct code_session *s, struct slice args)
     s->host->hooks->log(s->host->ctx, s, level, text);
 }
 
+static bool is_of_sockets(struct slice type)
+{
+    static const char *const types[] = {"send", "accept", "attach", "close", "auto"};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (slice_equal_str(type, types[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* [0, type, args] */
 static void tell(struct code_session *s, struct value_iter *frame)
 {
@@ -436,6 +471,8 @@ static void tell(struct code_session *s, struct value_iter *frame)
         s->is_busy = value_get_uint(args, &n) && n > 0;
     } else if (slice_equal_str(type, "abort")) {
         code_session_end(s, ERR_ACTOR_CUT_OFF);
+    } else if (is_of_sockets(type) && !code_socket_tell(s, type, args)) {
+        code_bad_frame(s);
     }
 }
 

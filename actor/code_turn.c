@@ -44,6 +44,7 @@ void code_answer_error(struct code_session *s, uint64_t ask, const struct reply 
 
 static void free_turn(struct code_turn *t)
 {
+    code_socket_drop_letters(t->session, &t->letters);
     bytes_unref(t->args);
     t->magic = 0;
     mem_free(t);
@@ -81,6 +82,7 @@ static void end_event(struct code_turn *t, struct request *r)
     struct code_event *e = t->event;
     struct code_session *s = t->session;
     bool is_lost = r->reply.err != ERR_OK;
+    code_socket_event_over(e, !is_lost);
     if (!is_lost && t->is_exception && !s->is_run) {
         code_event_fail(e, err_of(bytes_slice(t->args)), bytes_slice(t->args));
     } else {
@@ -118,7 +120,7 @@ static void go_out(struct code_turn *t)
     if (t->kind == CODE_TURN_FETCH) {
         s->host->hooks->fetch(s->host->ctx, call, bytes_slice(t->args));
     } else {
-        code_call_actor(call, t->is_fetch, bytes_slice(t->args));
+        code_call_actor(call, t);
     }
 }
 
@@ -144,10 +146,7 @@ void code_turn_is_back(struct code_session *s)
 {
     INVARIANT(s->turn_count > 0);
     s->turn_count--;
-    if (s->is_paused && s->turn_count <= CODE_TURNS_MAX / 2 && s->isolate != NULL) {
-        s->is_paused = false;
-        s->host->hooks->pause(s->isolate, false);
-    }
+    code_session_pace(s);
     if (s->state == CODE_READY) {
         code_session_deliver(s);
     }
@@ -160,6 +159,7 @@ static void on_turn(struct request *r)
     struct code_turn *t = code_turn;
     struct code_session *s = t->session;
     code_session_touch(s);
+    s->tells = s->tells == t ? NULL : s->tells;
     switch (t->kind) {
     case CODE_TURN_BEGIN:
         end_begin(t, r);
@@ -177,6 +177,13 @@ static void on_turn(struct request *r)
             code_session_end(s, ERR_ACTOR_CUT_OFF);
         }
         break;
+    case CODE_TURN_TELL:
+        if (r->reply.err == ERR_OK) {
+            code_socket_say(s, &t->letters);
+        } else {
+            code_session_end(s, ERR_ACTOR_CUT_OFF);
+        }
+        break;
     }
     free_turn(t);
     request_free(r);
@@ -191,6 +198,7 @@ struct request *code_turn_new(struct code_session *s, enum request_kind kind,
     t->magic = CODE_TURN_MAGIC;
     t->kind = what;
     t->session = s;
+    list_init(&t->letters);
     r->identity = s->identity;
     r->address = s->address;
     r->address_text = bytes_ref(s->address_text);
@@ -219,10 +227,8 @@ void code_turn_submit(struct request *r)
     OBJ_CAST(code_turn, r->user, CODE_TURN_MAGIC);
     struct code_session *s = code_turn->session;
     s->turn_count++;
-    if (s->turn_count >= CODE_TURNS_MAX && !s->is_paused && s->isolate != NULL) {
-        s->is_paused = true;
-        s->host->hooks->pause(s->isolate, true);
-    }
+    s->tells = code_turn->kind == CODE_TURN_TELL ? code_turn : NULL;
+    code_session_pace(s);
     if (s->shard != NULL) {
         registry_submit(s->host->registry, s->shard, r, CODE_TURN_TIMEOUT_MS);
     } else {

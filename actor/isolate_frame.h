@@ -20,6 +20,7 @@ enum frame_to_isolate {
     FRAME_CHUNK_IN = 4,
     FRAME_CANCEL = 5,
     FRAME_CREDIT_IN = 6,
+    FRAME_SOCKETS = 8, /* which have come while it is awake: [[id, tags, attachment], ...] */
 };
 
 /* From the isolate */

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "actor/reply.h"
+#include "actor/socket_ref.h"
 #include "base/address.h"
 #include "base/bytes.h"
 #include "base/digest.h"
@@ -102,6 +103,8 @@ struct request {
     bool may_be_stale; /* a read, for which the rows of any replica will do (actor/glance.h) */
     bool has_token;    /* it came with one: a stream ends when that is revoked */
     uint8_t token_hash[DIGEST_BYTES];
+
+    struct socket_ref socket; /* of a fetch: its client asks for a WebSocket; id 0: it does not */
 
     bool stays_inside; /* of the actor's own code: no gate, for what leaves has one of its own */
     uint64_t gate;     /* proposals of the actor that must be durable first */

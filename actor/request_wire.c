@@ -57,12 +57,13 @@ enum request_tag {
     TAG_IDEMPOTENCY_KEY = 15,
     TAG_HASH = 16,
     TAG_TOKEN = 17,
-    TAG_COUNT = 18,
+    TAG_SOCKET = 18, /* id u64 | node u32 */
+    TAG_COUNT = 19,
 };
 
 enum { LIST_REVERSE = 1, LIST_VALUES = 2, LIST_HAS_NO_NEXT = 4 };
 
-enum { LIST_FIELD_BYTES = 5, SINCE_FIELD_BYTES = 12 };
+enum { LIST_FIELD_BYTES = 5, SINCE_FIELD_BYTES = 12, SOCKET_FIELD_BYTES = 12 };
 
 /* Writing */
 
@@ -106,6 +107,16 @@ static void put_match(struct buf *out, const struct request *r)
     }
 }
 
+static void put_socket(struct buf *out, const struct request *r)
+{
+    uint8_t field[SOCKET_FIELD_BYTES];
+    if (r->socket.id != 0) {
+        put_be64(field, r->socket.id);
+        put_be32(field + 8, r->socket.node);
+        put_field(out, TAG_SOCKET, slice_of(field, sizeof field));
+    }
+}
+
 void request_encode(const struct request *r, struct buf *out)
 {
     PRE(r->address_text != NULL);
@@ -133,6 +144,7 @@ void request_encode(const struct request *r, struct buf *out)
     if (r->has_token) {
         put_field(out, TAG_TOKEN, slice_of(r->token_hash, sizeof r->token_hash));
     }
+    put_socket(out, r);
 }
 
 /* Reading */
@@ -257,6 +269,18 @@ static bool take_list(struct request *r, const struct slice *fields)
            take_bytes(fields[TAG_CURSOR], KV_KEY_BYTES_MAX, &p->cursor);
 }
 
+static bool take_socket(struct request *r, struct slice field)
+{
+    if (!is_given(field)) {
+        return true;
+    }
+    if (field.len != SOCKET_FIELD_BYTES || r->kind != REQUEST_CLASS_FETCH) {
+        return false;
+    }
+    r->socket = (struct socket_ref){.id = get_be64(field.data), .node = get_be32(field.data + 8)};
+    return r->socket.id != 0;
+}
+
 static bool take_rest(struct request *r, const struct slice *fields)
 {
     struct slice since = fields[TAG_SINCE];
@@ -283,7 +307,8 @@ static bool take_rest(struct request *r, const struct slice *fields)
         }
         memcpy(r->hash, hash.data, hash.len);
     }
-    return take_bytes(fields[TAG_IDEMPOTENCY_KEY], IDEMPOTENCY_KEY_MAX, &r->idempotency_key);
+    return take_socket(r, fields[TAG_SOCKET]) &&
+           take_bytes(fields[TAG_IDEMPOTENCY_KEY], IDEMPOTENCY_KEY_MAX, &r->idempotency_key);
 }
 
 enum err request_decode(struct slice bytes, struct request **ret_request)

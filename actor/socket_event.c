@@ -54,7 +54,7 @@ static void wait(struct socket_event *e)
     list_append(&set->waiting, &e->waiting);
     set->waiting_count++;
     if (set->owner->ready != NULL) {
-        set->owner->ready(set->owner->ready_ctx, set);
+        set->owner->ready(set->owner->host_ctx, set);
     }
 }
 

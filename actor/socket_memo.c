@@ -27,6 +27,14 @@ static bool outlives_isolates(const struct actor_socket *s)
     return s->state != SOCKET_OFFERED && s->is_hibernatable;
 }
 
+void socket_put(const struct actor_socket *s, struct buf *out)
+{
+    value_put_array(out, 3);
+    value_put_uint(out, s->ref.id);
+    put_tags(out, s);
+    put_bin_or_nil(out, s->attachment);
+}
+
 void socket_set_put(const struct socket_set *set, struct buf *out)
 {
     uint32_t count = 0;
@@ -37,10 +45,7 @@ void socket_set_put(const struct socket_set *set, struct buf *out)
     LIST_FOREACH (link, &set->sockets) {
         const struct actor_socket *s = LIST_ENTRY(link, struct actor_socket, link);
         if (outlives_isolates(s)) {
-            value_put_array(out, 3);
-            value_put_uint(out, s->ref.id);
-            put_tags(out, s);
-            put_bin_or_nil(out, s->attachment);
+            socket_put(s, out);
         }
     }
 }
@@ -182,6 +187,9 @@ enum err socket_restore(struct socket_sets *sets, const struct identity *identit
     s->attachment = m.has_attachment ? bytes_new(m.attachment) : NULL;
     s->auto_ms = m.auto_ms;
     restore_auto(s->set, &m);
+    if (sets->restored != NULL) {
+        sets->restored(sets->host_ctx, s);
+    }
     *ret_socket = s;
     return ERR_OK;
 }

@@ -21,7 +21,7 @@
  * Only what is done counts as taken from the client; so a next owner gets what this one has not done, and a
  * socket of which it is not known whether something was done is closed, never silently short of a message.
  *
- * Two sides register here: the code host (`ready`), and the node, whose end of a socket leads to the client
+ * Two sides register here: the code host (`ready`, `restored`), and the node, whose end of a socket leads to the client
  * (all other hooks, and `end`). Pure; no clocks. */
 #ifndef ACTOR_SOCKET_SET_H
 #define ACTOR_SOCKET_SET_H
@@ -120,7 +120,9 @@ struct socket_sets {
     void *ctx;
     /* Something waits in the set: the code host takes it with socket_set_next, when it has room. */
     void (*ready)(void *ctx, struct socket_set *set);
-    void *ready_ctx;
+    /* One of an owner before has come: an isolate that is awake does not know it yet. */
+    void (*restored)(void *ctx, const struct actor_socket *s);
+    void *host_ctx;  /* of these two */
     struct map sets; /* by identity */
     size_t socket_count;
 };
@@ -170,6 +172,7 @@ void socket_set_isolate_gone(struct socket_set *set);
 /* For START: [[id, [tag, ...], attachment bytes or nil], ...], of those that do not end with an isolate, and
  * [request, response] or nil. */
 void socket_set_put(const struct socket_set *set, struct buf *out);
+void socket_put(const struct actor_socket *s, struct buf *out); /* one of them */
 void socket_set_put_auto(const struct socket_set *set, struct buf *out);
 /* Those with the tag, one after the other; `after` NULL: the first. NULL: no more. */
 struct actor_socket *socket_set_next_tagged(const struct socket_set *set, struct slice tag,

@@ -66,5 +66,8 @@ static inline void list_move_all(struct list *to, struct list *from)
 #define LIST_FOREACH_SAFE(it, head)                                           \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
          it = it##_next, it##_next = it->next)
+#define LIST_FOREACH_REVERSE_SAFE(it, head)                                   \
+    for (struct list *it = (head)->prev, *it##_next = it->prev; it != (head); \
+         it = it##_next, it##_next = it->prev)
 
 #endif

@@ -195,6 +195,13 @@ void answer_shown(struct http_exchange *x, const struct request *r, const struct
     http_respond_from(x, r->reply.status, f.list, f.count, shown->body, shown->at);
 }
 
+void answer_with_socket(struct client_socket *c, const struct request *r)
+{
+    struct fields f = {.count = 0};
+    add_reply_fields(&f, r);
+    answer_fetched_socket(c, r, f.list, f.count);
+}
+
 void answer_reply(struct http_exchange *x, const struct request *r, enum body_form form)
 {
     struct shown shown;

@@ -3,11 +3,15 @@
 #define NODE_ANSWER_H
 
 #include "actor/request.h"
+#include "node/client_socket.h"
 #include "node/decode.h"
 #include "rpc/http.h"
 
 /* Answers the exchange with the request's reply, in the form that the client accepts. */
 void answer_reply(struct http_exchange *x, const struct request *r, enum body_form form);
+
+/* The exchange goes on as the socket that the actor has accepted. */
+void answer_with_socket(struct client_socket *c, const struct request *r);
 
 /* The same in two steps, where showing the reply takes long: the first may run on any thread. */
 struct shown {

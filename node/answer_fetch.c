@@ -1,9 +1,10 @@
 #include "node/answer_fetch.h"
 
+#include "base/invariant.h"
 #include "base/mem.h"
 #include "rpc/value.h"
 
-enum { FIELDS_MAX = 256 };
+enum { FIELDS_MAX = 256, SOCKET_ITEM = 5 };
 
 static size_t take_fields(struct slice doc, struct http_header *list, size_t max, struct buf *names)
 {
@@ -28,6 +29,36 @@ static size_t take_fields(struct slice doc, struct http_header *list, size_t max
         list[count++] = f;
     }
     return count;
+}
+
+bool answer_fetched_has_socket(const struct request *r)
+{
+    struct slice doc = bytes_slice(r->reply.body);
+    struct slice item;
+    bool is_accepted = false;
+    if (r->reply.err != ERR_OK || value_count(doc) != SOCKET_ITEM) {
+        return false;
+    }
+    for (struct value_iter it = value_items(doc); value_next(&it, &item);) {
+        /* the last one */
+    }
+    return value_get_bool(item, &is_accepted) && is_accepted;
+}
+
+void answer_fetched_socket(struct client_socket *c, const struct request *r,
+                           const struct http_header *own, size_t own_count)
+{
+    struct value_iter it = value_items(bytes_slice(r->reply.body));
+    struct slice doc;
+    struct buf names = {0};
+    bool has_fields = value_next(&it, &doc) && value_next(&it, &doc);
+    INVARIANT(has_fields); /* answer_fetched_has_socket has seen them */
+    struct http_header *list = mem_alloc((FIELDS_MAX + own_count) * sizeof *list);
+    size_t count = take_fields(doc, list, FIELDS_MAX, &names);
+    memcpy(list + count, own, own_count * sizeof *own);
+    client_socket_agree(c, list, count + own_count);
+    mem_free(list);
+    buf_done(&names);
 }
 
 void answer_fetched(struct http_exchange *x, const struct request *r, const struct http_header *own,

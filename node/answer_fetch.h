@@ -3,11 +3,18 @@
 #define NODE_ANSWER_FETCH_H
 
 #include "actor/request.h"
+#include "node/client_socket.h"
 #include "rpc/http.h"
 
 /* The reply's body is [status, [[name, value], ...], bytes or nil, ...]; what of it cannot stand in an
  * answer is left out, or makes it a 500. `own` fields go along. */
 void answer_fetched(struct http_exchange *x, const struct request *r, const struct http_header *own,
                     size_t own_count);
+
+/* It is [status, [[name, value], ...], nil, nil, true] where it has accepted the client's socket, which then
+ * begins with these fields. */
+bool answer_fetched_has_socket(const struct request *r);
+void answer_fetched_socket(struct client_socket *c, const struct request *r,
+                           const struct http_header *own, size_t own_count);
 
 #endif

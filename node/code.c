@@ -270,6 +270,13 @@ static void log_line(void *ctx, const struct code_session *s, struct slice level
     (void)text;
 }
 
+static struct shard *shard_of(void *ctx, uint32_t number)
+{
+    struct code *c = ctx;
+    struct shard *shard = engine_shard(c->worker->engine, number);
+    return shard != NULL && shard_is_leading(shard) ? shard : NULL;
+}
+
 static const struct code_hooks hooks = {.version = version_of,
                                         .find = find,
                                         .take = take,
@@ -280,7 +287,8 @@ static const struct code_hooks hooks = {.version = version_of,
                                         .identify = identify,
                                         .call = call_actor,
                                         .fetch = fetch,
-                                        .log = log_line};
+                                        .log = log_line,
+                                        .shard = shard_of};
 
 /* Life */
 
@@ -321,5 +329,6 @@ uint64_t code_next_ms(const struct code *c)
 
 void code_flush(struct code *c, uint64_t now_ms)
 {
+    code_host_deliver_sockets(&c->host);
     isolates_flush(&c->isolates, now_ms);
 }

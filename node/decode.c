@@ -419,6 +419,8 @@ static enum request_kind kind_of(enum route_name route, struct slice method)
         return REQUEST_CALL;
     case ROUTE_FETCH:
     case ROUTE_FETCH_ROOT:
+    case ROUTE_WEBSOCKET:
+    case ROUTE_WEBSOCKET_PATH:
         return REQUEST_CLASS_FETCH;
     case ROUTE_EXECUTE:
         return REQUEST_EXECUTE;
@@ -484,7 +486,7 @@ static enum err decode_rest(struct request *r, const struct http_request *h,
     case REQUEST_CALL:
         return decode_call(r, h, e);
     case REQUEST_CLASS_FETCH:
-        return decode_fetch(r, h, e);
+        return decode_fetch(r, h, route, e);
     case REQUEST_EXECUTE:
         return decode_execute(r, h, e);
     default:

@@ -100,8 +100,13 @@ static enum err decode_http(struct request *r, const struct http_request *h, int
     return ERR_OK;
 }
 
-enum err decode_fetch(struct request *r, const struct http_request *h, struct decode_error *e)
+enum err decode_fetch(struct request *r, const struct http_request *h, const struct route *route,
+                      struct decode_error *e)
 {
+    bool is_for_sockets = route->name == ROUTE_WEBSOCKET || route->name == ROUTE_WEBSOCKET_PATH;
+    if (is_for_sockets && !h->wants_socket) {
+        return decode_fail(e, ERR_BAD_REQUEST, "The request does not ask for a WebSocket.");
+    }
     return decode_http(r, h, FETCH_SEGMENTS, e);
 }
 

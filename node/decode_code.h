@@ -10,7 +10,7 @@ enum err decode_call(struct request *r, const struct http_request *h,
                      struct decode_error *ret_error) MUST_CHECK;
 
 /* The body of the request to the actor is [method, url, [[name, value], ...], bytes or nil]. */
-enum err decode_fetch(struct request *r, const struct http_request *h,
+enum err decode_fetch(struct request *r, const struct http_request *h, const struct route *route,
                       struct decode_error *ret_error) MUST_CHECK;
 
 /* Likewise; the address is the namespace alone. */

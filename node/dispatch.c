@@ -13,6 +13,7 @@
 #include "node/route.h"
 #include "node/sink_direct.h"
 #include "node/sink_remote.h"
+#include "node/socket_ask.h"
 #include "node/waiting.h"
 #include "node/watch_relay.h"
 #include "rpc/uri.h"
@@ -71,8 +72,13 @@ static void on_decoded(const struct intake *in, enum err err, struct request *r,
         answer_error(in->x, error);
         return;
     }
+    bool wants_socket = http_exchange_request(in->x)->wants_socket;
     if (r->kind == REQUEST_MODULE_FETCH) {
-        module_fetch_begin(w, in->x, r, timeout_ms);
+        if (wants_socket) {
+            socket_ask_begin(w, in->x, r, timeout_ms);
+        } else {
+            module_fetch_begin(w, in->x, r, timeout_ms);
+        }
         return;
     }
     r->identity = identity_cache_get(&w->identities, &r->address, w->node->data.address_key);
@@ -82,6 +88,10 @@ static void on_decoded(const struct intake *in, enum err err, struct request *r,
     }
     if (r->kind == REQUEST_WATCH) {
         watch(w, in->x, r, timeout_ms);
+        return;
+    }
+    if (r->kind == REQUEST_CLASS_FETCH && wants_socket) {
+        socket_ask_begin(w, in->x, r, timeout_ms);
         return;
     }
     waiting_begin(w, in->x, r, timeout_ms, in->form);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "actor/isolate_frame.h"
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -10,7 +11,10 @@
 #include "node/peer_kind.h"
 #include "node/worker.h"
 
-enum { ROUNDS_MAX = 64 }; /* in one flush: then others of the loop */
+enum {
+    ROUNDS_MAX = 64,                            /* in one flush: then others of the loop */
+    MESSAGE_BYTES_MAX = FRAME_BYTES_MAX - 1024, /* so that it fits into a frame to its isolate */
+};
 
 /* A mail within the node: on its way, or in `here`. */
 struct posted {
@@ -200,7 +204,11 @@ void sockets_init(struct sockets *s, struct worker *w)
     *s = (struct sockets){.worker = w};
     list_init(&s->here);
     socket_lines_init(&s->lines, &net, w, w->node->id, w->index);
-    client_sockets_init(&s->clients, &s->lines, &websocket_limits_default);
+    s->limits = websocket_limits_default;
+    if (s->limits.message_bytes_max > MESSAGE_BYTES_MAX) {
+        s->limits.message_bytes_max = MESSAGE_BYTES_MAX;
+    }
+    client_sockets_init(&s->clients, &s->lines, &s->limits);
     socket_owner_init(&s->owner, &net, w, w->node->id);
 }
 

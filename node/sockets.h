@@ -21,6 +21,7 @@ struct sockets {
     struct worker *worker;
     struct socket_lines lines;
     struct client_sockets clients;
+    struct websocket_limits limits; /* of the clients */
     struct socket_owner owner;
     struct list here; /* mails from this worker to itself */
 };

@@ -252,9 +252,10 @@ static void before_sleep(uv_prepare_t *prepare)
     if (w->is_listening) {
         listener_serve(&w->listener);
     }
-    code_flush(&w->code, clock_mono_ms());
     sockets_flush(&w->sockets);
-    engine_flush(w->engine); /* after all that could still propose */
+    code_flush(&w->code, clock_mono_ms());
+    sockets_flush(&w->sockets); /* what the code had to say of it */
+    engine_flush(w->engine);    /* after all that could still propose */
     neighbours_flush(&w->neighbours);
     bool waits = worker_retry_posts(w);
     arm_timer(w, clock_mono_ms(), has_more ? 0 : waits ? RETRY_MS : ENGINE_TICK_MS);
@@ -341,6 +342,7 @@ static void *run(void *arg)
     watch_relays_init(&w->relays, w);
     sink_peers_init(&w->sink_peers, w);
     sockets_init(&w->sockets, w);
+    code_host_attach_sockets(&w->code.host, &w->sockets.owner.sets);
     orders_init(&w->orders, w);
     listings_init(&w->listings, w);
     scheduler_init(&w->scheduler, &w->registry, &w->webhooks);

@@ -8,7 +8,7 @@ from node import built_program
 from test_cli_deploy import dormouse
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
-DEPLOYED = {"counter": ("counter", ["Counter"]),
+DEPLOYED = {"counter": ("counter", ["Counter"]), "chat": ("chat", ["Room"]),
             "rate-limiter": ("limits", ["RateLimiter"]), "agent": ("agent", ["Agent"])}
 LINES_MAX = 99
 

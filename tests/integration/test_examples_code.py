@@ -6,6 +6,7 @@ import pathlib
 import threading
 
 import pytest
+import websocket
 
 from client import Actor, expect_problem, wait_until
 from test_cli_deploy import dormouse
@@ -96,6 +97,72 @@ def test_a_full_bucket_leaves_nothing_behind(node):
     assert bucket.info().json["keys"] == 1
     wait_until(lambda: bucket.info().json["keys"] == 0, what="the alarm")
     assert call(bucket, "take", 3)["allowed"] is True
+
+
+# chat
+
+
+class Visitor:
+    def __init__(self, node, name, room="lobby"):
+        url = node.url.replace("http:", "ws:") + f"/v1/chat/Room/{room}/ws?name={name}"
+        self.socket = websocket.create_connection(url, timeout=30)
+
+    def say(self, text):
+        self.socket.send(text)
+
+    def hear(self):
+        return json.loads(self.socket.recv())
+
+    def leave(self):
+        self.socket.close()
+
+
+def test_a_room_tells_everybody_what_is_said_and_who_comes_and_goes(node):
+    deploy(node, "chat")
+    ada = Visitor(node, "ada")
+    assert ada.hear() == {"history": []}
+    bob = Visitor(node, "bob")
+    assert bob.hear() == {"history": []}
+    assert ada.hear() == {"joined": "bob"}
+    ada.say("hello")
+    for visitor in [ada, bob]:
+        said = visitor.hear()["said"]
+        assert (said["from"], said["text"]) == ("ada", "hello") and said["at"] > 1_600_000_000_000
+    assert node.client.get("/v1/chat/Room/lobby/fetch/").json["here"] == ["ada", "bob"]
+    bob.leave()
+    assert ada.hear() == {"left": "bob"}
+    ada.leave()
+
+
+def test_sockets_stay_open_while_a_room_sleeps(node):
+    deploy(node, "chat")
+    ada, bob = Visitor(node, "ada"), Visitor(node, "bob")
+    room = Actor(node.client, "lobby", "chat", "Room")
+    assert [ada.hear(), ada.hear(), bob.hear()] == [{"history": []}, {"joined": "bob"}, {"history": []}]
+    assert node.client.post(room.path + "/hibernate").status == 204
+    wait_until(lambda: room.info().json["state"] == "hibernated", what="sleep")
+    ada.socket.send("ping")
+    assert ada.socket.recv() == "pong"
+    assert room.info().json["state"] == "hibernated", "it was answered for it"
+    bob.say("still here")
+    assert [v.hear()["said"]["from"] for v in [ada, bob]] == ["bob", "bob"]
+    ada.leave()
+    bob.leave()
+
+
+def test_a_room_remembers_the_last_that_was_said(node):
+    deploy(node, "chat", "--var", "HISTORY=3")
+    ada = Visitor(node, "ada")
+    ada.hear()
+    for n in range(5):
+        ada.say(f"line {n}")
+        ada.hear()
+    ada.leave()
+    eve = Visitor(node, "eve")
+    assert [said["text"] for said in eve.hear()["history"]] == ["line 2", "line 3", "line 4"]
+    eve.socket.send_binary(b"x")
+    assert "error" in eve.hear()
+    eve.leave()
 
 
 # agent

@@ -202,6 +202,16 @@ test("sockets of before are made when they are wanted, each once", async () => {
     assert.deepEqual(await daemon.value("same"), [true, true, "m", 1000]);
 });
 
+test("sockets that come while the actor is awake are its own", async () => {
+    const daemon = await classOf(ROOM);
+    assert.equal(await daemon.value("count", "a"), 0);
+    daemon.deliver([8, 0, [[7, ["a"], pack({ n: 1 })]]]);
+    assert.equal(await daemon.value("count", "a"), 1);
+    daemon.event(5, 7, "hi");
+    await daemon.settle();
+    assert.deepEqual(await daemon.value("all"), [["hi", ["a"], { n: 1 }]]);
+});
+
 test("a request that asks for a socket shows it in its headers, whatever of them came", async () => {
     const daemon = await classOf("fetch(request) { return new Response([request.headers.get('upgrade'), request.headers.get('connection')].join()); }");
     for (const headers of [[], [["upgrade", ""], ["connection", ""]], [["upgrade", "websocket"]]]) {

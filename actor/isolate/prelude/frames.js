@@ -8,7 +8,8 @@ export const ANSWER = 3;
 export const CHUNK = 4;
 export const CANCEL = 5;
 export const CREDIT = 6;
-export const CHANGED = 7;
+export const NOTHING = 7; /* nobody sends it: main.js */
+export const SOCKETS = 8;
 
 /* types of EVENT */
 export const EVENT_CALL = 1;

@@ -19,6 +19,7 @@ import { installGlobals } from "./globals.js";
 import { read } from "./clone.js";
 import { start } from "./start.js";
 import { warmFrames } from "./warm.js";
+import { socketsCame } from "./sockets.js";
 
 /* Frames that wait at the input gate: events, and what answers from outside. */
 const events = [];
@@ -92,7 +93,10 @@ function handle(bytes) {
     case frames.CREDIT:
         creditArrived(number, reader.uint());
         break;
-    case frames.CHANGED:
+    case frames.NOTHING:
+        break;
+    case frames.SOCKETS:
+        socketsCame(read());
         break;
     }
 }

@@ -11,10 +11,15 @@ const EVENT_TIMEOUT_MS_MAX = 7 * 24 * 3600 * 1000;
 let auto = null;
 let eventTimeout = null;
 
-export function restoreSockets(list, autoResponse) {
+/* Those of an owner before this one, which find the actor awake. */
+export function socketsCame(list) {
     for (const [id, tags, attachment] of list) {
         sockets.restore(id, tags, attachment);
     }
+}
+
+export function restoreSockets(list, autoResponse) {
+    socketsCame(list);
     auto = autoResponse ? new sockets.WebSocketRequestResponsePair(...autoResponse) : null;
 }
 
