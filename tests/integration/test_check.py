@@ -13,9 +13,10 @@ import pytest
 
 from client import Actor, wait_until
 from node import Node, program
+from thin import THIN
 
 BLOCK = 4096
-EVERY = 13  # byte of the small data is flipped
+EVERY = 13 * THIN  # byte of the small data is flipped
 WHOLE = os.environ.get("CHECK_FLIPS") == "all"
 
 

@@ -12,6 +12,7 @@ import crash
 from crash_base import Violation
 from crash_plants import PLANTS
 from crash_timers import Receiver, Watcher, now_ms
+from thin import thin
 
 
 def run(data, *arguments, node=()):
@@ -43,7 +44,7 @@ def test_the_same_holds_where_each_start_has_another_number_of_workers(tmp_path)
 # The campaign itself: a defect that is put in is found
 
 
-@pytest.mark.parametrize("plant", PLANTS)
+@pytest.mark.parametrize("plant", thin(PLANTS))
 def test_a_planted_defect_is_found(plant):
     options = crash.parse(
         ["--rounds", "3", "--seconds", "0.2", "0.4", "--seed", "5", "--writers", "16", "--actors", "4",

@@ -28,6 +28,7 @@ from cluster import command, own_host
 from disk_faults import Faults
 from ledger import MIB, WRITES_MAX, Ledger, write_until_full
 from node import Node
+from thin import thin
 
 OPTIONS = ["--shards", "2", "--memory", "64M", "--max-disk", "256M", "--workers", "1"]
 OTHER_WORKERS = ["--shards", "2", "--memory", "64M", "--max-disk", "512M", "--workers", "2"]
@@ -155,7 +156,7 @@ def name_of_row(r):
 
 def rows(*outcomes, of):
     """Parameters: the rows with one of these outcomes, each with the calls of it that are tried."""
-    found = [r for r in ROWS if getattr(r, of) in outcomes]
+    found = thin(r for r in ROWS if getattr(r, of) in outcomes)
     return pytest.mark.parametrize(
         "r, call", [(r, r.first + i) for r in found for i in range(CALLS)],
         ids=[name_of_row(r) + f"-{i + 1}" * (CALLS > 1) for r in found for i in range(CALLS)])

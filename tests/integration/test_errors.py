@@ -1,11 +1,10 @@
 """Section 1, errors: problem documents, whatever was asked for."""
 
 import json
-import threading
 
 import pytest
 
-from client import Actor, Client, exchange, expect_problem, wait_until
+from client import Actor, Client, connect, exchange, expect_problem, read_answer, wait_until
 
 
 def test_a_problem_has_all_its_members(actor):
@@ -74,35 +73,25 @@ def test_a_parameter_name_is_not_cut_inside_a_character(actor):
 
 
 def test_a_full_queue_is_429_and_the_same_request_succeeds_later(start_node):
-    """Writes outrun checkpoints where there is little memory for rows that are not yet in the store."""
-    node = start_node("--memory", "64M")
-    value = json.dumps("x" * (2**21 - 5))
-    refused, wrong = [], []
-
-    def write(seed):
-        client = Client(node.url)
-        for i in range(200):
-            actor = Actor(client, f"{seed}-{i}")
-            answer = client.put(actor.kv("k"), value)
-            if answer.status == 429:
-                refused.append((actor.id, answer))
-            elif answer.status != 204:
-                wrong.append(answer)
-            if refused or wrong:
-                break
-        client.close()
-
-    threads = [threading.Thread(target=write, args=(seed,)) for seed in range(12)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not wrong and refused
-    for actor_id, answer in refused:
-        expect_problem(answer, 429, "overloaded", retryable=True)
-        actor = Actor(node.client, actor_id)
-        assert actor.info().json["exists"] is False
-        wait_until(lambda a=actor: node.client.put(a.kv("k"), value).status == 204, what="the write")
+    """Each of many workers has room for one such value that is not yet in the store, and gets several."""
+    node = start_node("--memory", "64M", "--workers", "8")
+    value = json.dumps("x" * (2**21 - 5)).encode()
+    actors = [Actor(node.client, f"at-once-{i}") for i in range(24)]
+    streams = [connect(node.url) for _ in actors]
+    for actor, stream in zip(actors, streams):
+        head = f"PUT {actor.kv('k')} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(value)}\r\n\r\n"
+        stream.sendall(head.encode() + value[:-1])
+    for stream in streams:
+        stream.sendall(value[-1:])
+    answers = [read_answer(stream.makefile("rb")) for stream in streams]
+    assert {answer.status for answer in answers} == {204, 429}
+    for actor, answer in zip(actors, answers):
+        if answer.status == 429:
+            expect_problem(answer, 429, "overloaded", retryable=True)
+            assert actor.info().json["exists"] is False
+            wait_until(lambda a=actor: node.client.put(a.kv("k"), value).status == 204, what="the write")
+    for stream in streams:
+        stream.close()
 
 
 def test_another_class_is_404(client):
