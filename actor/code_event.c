@@ -254,11 +254,12 @@ static struct bytes *exception_of(const struct code_event *e, struct slice excep
     if (value_type(exception) != VALUE_MAP) {
         return NULL;
     }
-    if (e->kind == REQUEST_EXECUTE) {
-        code_run_error(e->session, code_of(exception), exception, &out);
-    } else {
-        buf_append_slice(&out, exception);
+    if (e->kind != REQUEST_EXECUTE) {
+        return code_exception_err(exception) == ERR_ACTOR_EXCEPTION
+                   ? code_session_thrown(e->session, exception)
+                   : bytes_new(exception);
     }
+    code_run_error(e->session, code_of(exception), exception, &out);
     struct bytes *outcome = bytes_new(buf_slice(&out));
     buf_done(&out);
     return outcome;
@@ -327,7 +328,9 @@ static void fail_stream(struct code_event *e, const char *why)
     value_put_text(&exception, "Error");
     value_put_text(&exception, "message");
     value_put_text(&exception, why);
-    code_event_fail(e, ERR_ACTOR_EXCEPTION, buf_slice(&exception));
+    struct bytes *shown = code_session_thrown(e->session, buf_slice(&exception));
+    code_event_fail(e, ERR_ACTOR_EXCEPTION, bytes_slice(shown));
+    bytes_unref(shown);
     buf_done(&exception);
 }
 

@@ -107,9 +107,14 @@ struct code_hooks {
     void (*call)(void *ctx, struct code_call *call, struct request *r);
     /* A request to the outside: the arguments of its ASK; likewise. */
     void (*fetch)(void *ctx, struct code_call *call, struct slice args);
+    /* A line of the code's log; the text is UTF-8 and bounded. */
     void (*log)(void *ctx, const struct code_session *s, struct slice level, struct slice text);
     /* The shard of that number, where it leads here; NULL: it does not. */
     struct shard *(*shard)(void *ctx, uint32_t number);
+    /* An exception that nobody caught, or how its isolate ended, of whatever is no run: a map. What is
+     * appended is the same as its author may read it. */
+    void (*thrown)(void *ctx, const struct code_session *s, struct slice exception,
+                   struct buf *ret_shown);
 };
 
 /* Something that an isolate waits for, outside of its actor. The hook's from the call on. */
@@ -181,5 +186,7 @@ bool code_session_is_run(const struct code_session *s);
 /* Of a run: the document `grants.fetch`, empty where there is none. */
 struct slice code_session_fetch_grant(const struct code_session *s);
 const struct address *code_session_address(const struct code_session *s);
+const struct identity *code_session_identity(const struct code_session *s);
+uint64_t code_session_version(const struct code_session *s); /* of the deployment; 0: of none */
 
 #endif

@@ -122,6 +122,8 @@ struct code_session *code_session_for(struct code_host *h, struct shard *shard,
 struct code_session *code_session_new(struct code_host *h, struct shard *shard,
                                       const struct code_who *who, const struct request *run);
 void code_session_end(struct code_session *s, enum err err);
+/* Logs an exception that nobody caught, and returns it as it is shown: the caller's. */
+struct bytes *code_session_thrown(struct code_session *s, struct slice exception);
 /* Those that the isolate has get the exception, in doubt; those that it has not may be tried again. */
 void code_session_cut(struct code_session *s, struct slice exception);
 void code_session_fail_start(struct code_session *s, struct slice exception);
@@ -182,6 +184,8 @@ void code_turn_submit(struct request *r);
 void code_turn_is_back(struct code_session *s); /* a turn or a call: the session may be gone then */
 void code_answer(struct code_session *s, uint64_t ask, bool is_ok, struct slice payload);
 void code_answer_error(struct code_session *s, uint64_t ask, const struct reply *reply);
+/* What the prelude itself has thrown has the code of an error of the contract. */
+enum err code_exception_err(struct slice exception);
 
 /* code_frame.c */
 enum { CODE_FRAME_DEPTH = 8 }; /* of what the host reads; values of users are bytes in it */

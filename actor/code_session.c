@@ -124,6 +124,25 @@ const struct address *code_session_address(const struct code_session *s)
     return &s->address;
 }
 
+const struct identity *code_session_identity(const struct code_session *s)
+{
+    return &s->identity;
+}
+
+uint64_t code_session_version(const struct code_session *s)
+{
+    return s->version;
+}
+
+struct bytes *code_session_thrown(struct code_session *s, struct slice exception)
+{
+    struct buf shown = {0};
+    s->host->hooks->thrown(s->host->ctx, s, exception, &shown);
+    struct bytes *copy = bytes_new(buf_slice(&shown));
+    buf_done(&shown);
+    return copy;
+}
+
 void code_session_touch(struct code_session *s)
 {
     s->used_ms = s->host->now_ms;
@@ -206,10 +225,13 @@ static void end(struct code_session *s, enum err err, struct slice exception, bo
     list_append(&h->ended, &s->by_use);
     h->session_count--;
     forget_isolate(s);
+    struct bytes *shown =
+        exception.len > 0 && !s->is_run ? code_session_thrown(s, exception) : bytes_new(exception);
     s->is_ending = true; /* what the answers bring does not free it */
-    fail_events(s, err, exception, fails_all);
+    fail_events(s, err, bytes_slice(shown), fails_all);
     code_socket_session_over(s, fails_all);
     s->is_ending = false;
+    bytes_unref(shown);
     code_session_free_if_over(s);
 }
 
@@ -427,6 +449,27 @@ static bool text_of(struct value_iter *args, struct slice *ret)
     return value_next(args, &doc) && value_get_str(doc, ret);
 }
 
+static bool is_level(struct slice level)
+{
+    static const char *const levels[] = {"debug", "log", "info", "warn", "error"};
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (slice_equal_str(level, levels[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Between two characters. */
+static struct slice cut(struct slice utf8, size_t bytes_max)
+{
+    size_t len = utf8.len < bytes_max ? utf8.len : bytes_max;
+    while (len > 0 && len < utf8.len && (utf8.data[len] & 0xc0) == 0x80) {
+        len--;
+    }
+    return slice_of(utf8.data, len);
+}
+
 static void tell_log(struct code_session *s, struct slice args)
 {
     struct value_iter it = value_items(args);
@@ -436,8 +479,12 @@ static void tell_log(struct code_session *s, struct slice args)
         code_bad_frame(s);
         return;
     }
-    text.len = text.len < LOG_BYTES_MAX ? text.len : LOG_BYTES_MAX;
-    if (s->is_run && slice_is_utf8(text)) {
+    if (!is_level(level) || !slice_is_utf8(text)) {
+        code_bad_frame(s);
+        return;
+    }
+    text = cut(text, LOG_BYTES_MAX);
+    if (s->is_run) {
         code_run_log(s, level, text);
     }
     s->host->hooks->log(s->host->ctx, s, level, text);

@@ -63,8 +63,7 @@ static void answer_with(struct code_event *e, struct request *r)
     code_event_free(e);
 }
 
-/* What the prelude itself has thrown has the code of an error of the contract. */
-static enum err err_of(struct slice exception)
+enum err code_exception_err(struct slice exception)
 {
     struct slice doc;
     struct slice code;
@@ -84,7 +83,7 @@ static void end_event(struct code_turn *t, struct request *r)
     bool is_lost = r->reply.err != ERR_OK;
     code_socket_event_over(e, !is_lost);
     if (!is_lost && t->is_exception && !s->is_run) {
-        code_event_fail(e, err_of(bytes_slice(t->args)), bytes_slice(t->args));
+        code_event_fail(e, code_exception_err(bytes_slice(t->args)), bytes_slice(t->args));
     } else {
         answer_with(e, r);
     }

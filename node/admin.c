@@ -8,6 +8,7 @@
 #include "node/deploy.h"
 #include "node/deployed.h"
 #include "node/listing.h"
+#include "node/log_stream.h"
 #include "node/metrics.h"
 #include "node/node.h"
 #include "node/order_http.h"
@@ -151,6 +152,9 @@ void admin_answer(struct worker *w, struct http_exchange *x, const struct route 
         return;
     case ROUTE_ACTORS:
         listing_open(w, x, route->segments[0], query);
+        return;
+    case ROUTE_LOGS:
+        log_stream_open(w, x, route->segments[0], query, token);
         return;
     case ROUTE_DEPLOY:
         deploy_or_show(w, x, route->segments[0], token);

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "node/code_checks.h"
 #include "node/code_fetch.h"
+#include "node/code_log.h"
 #include "node/errand.h"
 #include "node/node.h"
 #include "node/worker.h"
@@ -262,14 +263,6 @@ static void fetch(void *ctx, struct code_call *call, struct slice args)
     code_fetch_begin(ctx, call, args);
 }
 
-static void log_line(void *ctx, const struct code_session *s, struct slice level, struct slice text)
-{
-    (void)ctx;
-    (void)s;
-    (void)level;
-    (void)text;
-}
-
 static struct shard *shard_of(void *ctx, uint32_t number)
 {
     struct code *c = ctx;
@@ -287,7 +280,8 @@ static const struct code_hooks hooks = {.version = version_of,
                                         .identify = identify,
                                         .call = call_actor,
                                         .fetch = fetch,
-                                        .log = log_line,
+                                        .log = code_log_line,
+                                        .thrown = code_log_thrown,
                                         .shard = shard_of};
 
 /* Life */

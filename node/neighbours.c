@@ -234,6 +234,9 @@ static enum err take_member_message(struct worker *w, uint32_t from, const struc
     case PEER_KIND_FRESH_ASK:
     case PEER_KIND_FRESH_ANSWER:
         return glances_take(&w->glances, from, m);
+    case PEER_KIND_LOG_WANT:
+    case PEER_KIND_LOG_LINES:
+        return log_peers_take(&w->log_peers, from, m);
     default:
         return ERR_OK; /* of a newer version */
     }

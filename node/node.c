@@ -504,6 +504,7 @@ static int open_data(struct node *n)
 static int run_workers(struct node *n, const sigset_t *signals)
 {
     board_init(&n->board, n->data.shard_count);
+    log_board_init(&n->logs, worker_wake, n);
     n->life = random_u64() | 1;
     peers_shared_init(&n->peers_shared, n->worker_count);
     n->workers = mem_zalloc(n->worker_count * sizeof *n->workers);
@@ -516,6 +517,7 @@ static int run_workers(struct node *n, const sigset_t *signals)
     (void)pthread_mutex_destroy(&n->mutex);
     free_rings(n);
     mem_free(n->workers);
+    log_board_done(&n->logs);
     board_done(&n->board);
     return status;
 }

@@ -11,6 +11,7 @@
 #include "node/cluster_plan.h"
 #include "node/cluster_start.h"
 #include "node/cluster_view.h"
+#include "node/log_board.h"
 #include "node/options.h"
 #include "node/peers.h"
 #include "node/tls_source.h"
@@ -37,6 +38,7 @@ struct node {
     struct tls_source *peer_tls;
     struct peers_shared peers_shared;
     struct board board;
+    struct log_board logs;
 
     bool opens_admin; /* the file OPEN_ADMIN_FILE is in the data directory */
     uint32_t worker_count;

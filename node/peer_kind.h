@@ -29,6 +29,8 @@ enum peer_kind {
     PEER_KIND_PULSE = 21,     /* node/neighbours_pulse.c */
     PEER_KIND_SOCKET_UP = 22, /* node/socket_mail.h */
     PEER_KIND_SOCKET_DOWN = 23,
+    PEER_KIND_LOG_WANT = 24, /* node/log_wire.h; the second on the bulk connection */
+    PEER_KIND_LOG_LINES = 25,
 };
 
 #endif

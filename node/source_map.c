@@ -15,6 +15,7 @@ enum {
     DIGIT_MORE = 1 << DIGIT_BITS,
     SHIFT_MAX = 30,
     NUMBER_DIGITS_MAX = 9,
+    REWRITES_MAX = 128, /* of one text: each is looked for in some KiB */
 };
 
 /* A reading of `mappings`. All numbers count from 0 and are those of the last segment. */
@@ -354,9 +355,11 @@ static size_t rewrite_place(struct slice maps, struct slice text, struct buf *re
 void source_map_rewrite(struct slice maps, struct slice text, struct buf *ret_text)
 {
     bool is_in_name = false;
-    for (size_t at = 0; at < text.len;) {
-        size_t len =
-            !is_in_name && maps.len > 0 ? rewrite_place(maps, slice_skip(text, at), ret_text) : 0;
+    int left = maps.len > 0 ? REWRITES_MAX : 0;
+    size_t at = 0;
+    while (at < text.len && left > 0) {
+        size_t len = !is_in_name ? rewrite_place(maps, slice_skip(text, at), ret_text) : 0;
+        left -= len > 0 ? 1 : 0;
         if (len == 0) {
             len = 1;
             buf_append_byte(ret_text, text.data[at]);
@@ -364,4 +367,5 @@ void source_map_rewrite(struct slice maps, struct slice text, struct buf *ret_te
         at += len;
         is_in_name = is_of_name(text.data[at - 1]);
     }
+    buf_append_slice(ret_text, slice_skip(text, at));
 }

@@ -32,7 +32,8 @@ struct source_place {
 bool source_map_find(struct slice maps, struct slice module, uint32_t line, uint32_t column,
                      struct source_place *ret_place);
 
-/* Appends the text with each "MODULE:LINE:COLUMN" that is known as it is in the source. */
+/* Appends the text with each "MODULE:LINE:COLUMN" that is known as it is in the source; of a text that is
+ * full of them the rest stays as it is. */
 void source_map_rewrite(struct slice maps, struct slice text, struct buf *ret_text);
 
 #endif

@@ -34,6 +34,7 @@
 #include "node/glances.h"
 #include "node/listener_uv.h"
 #include "node/listings.h"
+#include "node/log_peers.h"
 #include "node/mailring.h"
 #include "node/neighbours.h"
 #include "node/orders.h"
@@ -141,13 +142,15 @@ struct worker {
     struct webhooks webhooks;
     struct sideline sideline;
     struct scheduler scheduler;
-    struct records records;    /* worker 0 alone */
-    struct orders orders;      /* likewise */
-    struct listings listings;  /* likewise */
-    struct cluster_view *view; /* as this worker last saw it: see worker_view */
+    struct records records;     /* worker 0 alone */
+    struct orders orders;       /* likewise */
+    struct listings listings;   /* likewise */
+    struct log_peers log_peers; /* likewise */
+    struct cluster_view *view;  /* as this worker last saw it: see worker_view */
     uint64_t view_number;
     struct listener listener;
-    struct http_date date;     /* of its answers */
+    struct http_date date; /* of its answers */
+    struct list log_streams;
     struct list streams;       /* watch streams */
     struct list ready_streams; /* of these: something can be written */
     struct list state_waiters; /* of these: they wait to read an actor's state ... */
@@ -195,6 +198,7 @@ const struct cluster_view *worker_view(struct worker *w);
  * full. What was posted will be run: the caller counts in `away_count` what it waits for. */
 enum err worker_try_post(struct worker *from, struct worker *to, struct task *t) MUST_CHECK;
 void worker_post(struct worker *from, struct worker *to, struct task *t);
+void worker_wake(void *node, uint32_t index); /* any thread; its loop is there */
 
 /* Of the loop. True: there is more, come again soon. */
 bool worker_run_tasks(struct worker *w);

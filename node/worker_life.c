@@ -5,6 +5,7 @@
 #include "base/invariant.h"
 #include "base/log.h"
 #include "node/dispatch.h"
+#include "node/log_stream.h"
 #include "node/node.h"
 #include "node/watch_stream.h"
 #include "node/worker.h"
@@ -132,6 +133,8 @@ static void drain(struct worker *w)
     w->drain_ms = clock_mono_ms() + DRAIN_MS;
     courier_stop(&w->courier);
     listings_stop(&w->listings, clock_mono_ms());
+    log_streams_end_all(w);
+    log_peers_stop(&w->log_peers);
     watch_stream_end_all(w);
     watch_relays_end_all(&w->relays);
     sockets_end_all(&w->sockets);

@@ -10,6 +10,12 @@ static void wake_where(bool wake, struct worker *to)
     }
 }
 
+void worker_wake(void *node, uint32_t index)
+{
+    struct node *n = node;
+    (void)uv_async_send(&n->workers[index].wake);
+}
+
 enum err worker_try_post(struct worker *from, struct worker *to, struct task *t)
 {
     PRE(from != to);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "node/dispatch.h"
 #include "node/errand.h"
+#include "node/log_stream.h"
 #include "node/node.h"
 #include "node/watch_stream.h"
 #include "node/worker_own.h"
@@ -186,12 +187,14 @@ static void after_sleep(uv_check_t *check)
     sockets_tick(&w->sockets, now_ms, wall_ms);
     orders_tick(&w->orders, now_ms);
     listings_tick(&w->listings, now_ms);
+    log_peers_tick(&w->log_peers, now_ms);
     worker_renew_tls(w);
     if (now_ms >= w->next_report_ms) {
         worker_publish_report(w);
         if (w->stream_count > 0) {
             watch_stream_tick(w, now_ms, wall_ms);
         }
+        log_streams_tick(w, now_ms, wall_ms);
     }
 }
 
@@ -249,13 +252,15 @@ static void before_sleep(uv_prepare_t *prepare)
         courier_on_leaders(&w->courier);
     }
     bool has_more = run_streams(w);
+    log_streams_flush(w);
     if (w->is_listening) {
         listener_serve(&w->listener);
     }
     sockets_flush(&w->sockets);
     code_flush(&w->code, clock_mono_ms());
     sockets_flush(&w->sockets); /* what the code had to say of it */
-    engine_flush(w->engine);    /* after all that could still propose */
+    log_peers_flush(&w->log_peers, clock_mono_ms());
+    engine_flush(w->engine); /* after all that could still propose */
     neighbours_flush(&w->neighbours);
     bool waits = worker_retry_posts(w);
     arm_timer(w, clock_mono_ms(), has_more ? 0 : waits ? RETRY_MS : ENGINE_TICK_MS);
@@ -345,6 +350,7 @@ static void *run(void *arg)
     code_host_attach_sockets(&w->code.host, &w->sockets.owner.sets);
     orders_init(&w->orders, w);
     listings_init(&w->listings, w);
+    log_peers_init(&w->log_peers, w);
     scheduler_init(&w->scheduler, &w->registry, &w->webhooks);
     w->scheduler.submit_code = submit_timer;
     w->scheduler.code_ctx = w;
@@ -393,6 +399,7 @@ static void *run(void *arg)
 enum err worker_start(struct worker *w, struct node *node, uint32_t index)
 {
     *w = (struct worker){.magic = WORKER_MAGIC, .node = node, .index = index};
+    list_init(&w->log_streams);
     list_init(&w->streams);
     list_init(&w->ready_streams);
     list_init(&w->state_waiters);

@@ -464,14 +464,14 @@ typedef bool (*dormouse_on_log)(void *data, const struct dormouse_log *log);
 struct dormouse_logs {
     const char *class_name;         /* NULL: of all classes, and of none */
     const char *id;                 /* NULL: of all actors */
-    bool follow;                    /* goes on with what comes; else ends after what is kept */
+    bool follow;                    /* where the stream ends it is opened again */
     bool (*keep_going)(void *data); /* asked about once a second; false ends it; may be NULL */
     void *data;                     /* of both callbacks */
 };
 
-/* Calls back for each line, until a callback says stop (DORMOUSE_OK), what is kept has come (without
- * `follow`, likewise), or an error is final. Where a stream that is followed breaks it is opened again;
- * what was logged meanwhile may come twice or not at all. Callbacks must not use the handle. */
+/* Calls back for each line that is logged from now on, until a callback says stop (DORMOUSE_OK), the stream
+ * ends (without `follow`, likewise), or an error is final. Where a stream that is followed breaks it is opened again;
+ * what was logged meanwhile does not come. Callbacks must not use the handle. */
 DORMOUSE_API enum dormouse_code dormouse_follow_logs(struct dormouse *d, const char *ns,
                                                      const struct dormouse_logs *logs,
                                                      dormouse_on_log on_log,

@@ -161,10 +161,10 @@ class Event:
         return f"<{self.name} {self.id} {self.data}>"
 
 
-class Watch:
-    """The events of one actor, on a connection of its own."""
+class Events:
+    """A stream of server-sent events, on a connection of its own."""
 
-    def __init__(self, actor, url, receive_bytes=None, last_event_id=None, ca=None, source=None,
+    def __init__(self, path, url, receive_bytes=None, last_event_id=None, ca=None, source=None, token=None,
                  **parameters):
         parts = urllib.parse.urlsplit(url)
         query = "&".join(f"{quote(name)}={quote(str(value))}" for name, value in parameters.items())
@@ -178,7 +178,9 @@ class Watch:
         if parts.scheme == "https":
             context = ssl.create_default_context(cafile=ca)
             self.socket = context.wrap_socket(self.socket, server_hostname=parts.hostname)
-        head = f"GET {actor.path}/watch?{query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        head = f"GET {path}?{query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        if token is not None:
+            head += f"Authorization: Bearer {token}\r\n"
         if last_event_id is not None:
             head += f"Last-Event-ID: {last_event_id}\r\n"
         self.socket.sendall(head.encode() + b"\r\n")
@@ -221,6 +223,13 @@ class Watch:
 
     def take(self, count):
         return [self.next() for _ in range(count)]
+
+
+class Watch(Events):
+    """The events of one actor."""
+
+    def __init__(self, actor, url, **named):
+        super().__init__(f"{actor.path}/watch", url, **named)
 
 
 def expect_problem(answer, status, code, retryable=False, maybe_applied=False):

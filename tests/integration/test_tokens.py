@@ -63,7 +63,7 @@ def ask(node, method, path, token):
     body = "{}" if method in ("PUT", "POST") else None
     headers = {"Content-Type": "application/json", **(bearer(token) if token else {})}
     try:
-        if path.endswith("/watch"):  # it would never end
+        if path.endswith(("/watch", "/logs")):  # they would never end
             client.connection.putrequest(method, path)
             for name, value in headers.items():
                 client.connection.putheader(name, value)

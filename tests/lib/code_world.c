@@ -100,9 +100,27 @@ static void log_line(void *ctx, const struct code_session *s, struct slice level
 {
     struct world *w = ctx;
     (void)s;
-    (void)level;
-    (void)text;
-    w->log_count++;
+    buf_append_slice(&w->logged, level);
+    buf_append_byte(&w->logged, ':');
+    buf_append_slice(&w->logged, text);
+    buf_append_byte(&w->logged, '\n');
+}
+
+/* Shows every exception with one more member. */
+static void thrown(void *ctx, const struct code_session *s, struct slice exception,
+                   struct buf *ret_shown)
+{
+    struct world *w = ctx;
+    struct slice message;
+    bool has_message =
+        value_member(exception, "message", &message) && value_get_str(message, &message);
+    assert_true(has_message);
+    log_line(w, s, SLICE("thrown"), message);
+    value_put_map(ret_shown, 2);
+    value_put_text(ret_shown, "message");
+    value_put_str(ret_shown, message);
+    value_put_text(ret_shown, "stack");
+    value_put_text(ret_shown, "shown");
 }
 
 static struct shard *shard_of(void *ctx, uint32_t number)
@@ -123,6 +141,7 @@ static const struct code_hooks hooks = {.version = version_of,
                                         .call = call_actor,
                                         .fetch = fetch,
                                         .log = log_line,
+                                        .thrown = thrown,
                                         .shard = shard_of};
 
 /* Sockets: their clients are a list of lines. */
@@ -199,6 +218,7 @@ int code_world_teardown(void **state)
     }
     buf_done(&w->fetched);
     buf_done(&w->heard);
+    buf_done(&w->logged);
     mem_free(w);
     return 0;
 }

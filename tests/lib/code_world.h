@@ -30,7 +30,7 @@ struct world {
     struct code_call *call;
     struct request *called;
     struct buf fetched;
-    size_t log_count;
+    struct buf logged; /* "level:text\n" of each line */
     struct socket_sets sockets;
     struct buf heard; /* what the sockets' clients are told, a line each */
 };

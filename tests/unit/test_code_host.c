@@ -85,10 +85,60 @@ static void an_exception_is_the_answer_and_what_was_written_stays(void **state)
     expect_answer(&a, ERR_ACTOR_EXCEPTION);
     struct buf json = {0};
     value_to_json(bytes_slice(a.reply.body), &json);
-    expect_str(buf_slice(&json), "{\"name\":\"Error\",\"message\":\"no\"}");
+    expect_str(buf_slice(&json), "{\"message\":\"no\",\"stack\":\"shown\"}");
     buf_done(&json);
     asked_done(&a);
     expect_text(&w->f, "a", "k", "one");
+    expect_str(buf_slice(&w->logged), "thrown:no\n");
+}
+
+/* Logs */
+
+static void what_code_logs_is_heard_and_a_long_line_is_cut_between_characters(void **state)
+{
+    enum { CUT_BYTES = 8 * 1024 };
+    struct world *w = *state;
+    struct asked a;
+    struct buf line = {0};
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    say(i, "[70,0,\"log\",[\"warn\",\"careful\"]]");
+    buf_append_str(&line, "[70,0,\"log\",[\"log\",\"");
+    memset(buf_extend(&line, CUT_BYTES - 1), 'x', CUT_BYTES - 1);
+    buf_append_str(&line, "\xc3\xa9 and more\"]]");
+    buf_append_byte(&line, '\0');
+    say(i, (const char *)line.data);
+    buf_done(&line);
+    assert_true(slice_has_prefix(buf_slice(&w->logged), SLICE("warn:careful\nlog:xxx")));
+    assert_int_equal(w->logged.len, sizeof "warn:careful\nlog:\n" - 1 + CUT_BYTES - 1);
+    say(i, "[68,1,true,{\"$bytes\":\"wA==\"},null]");
+    engine_fixture_settle(&w->f);
+    asked_done(&a);
+}
+
+static void what_is_no_method_is_no_exception_of_the_code(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    say_and_settle(w, i,
+                   "[68,1,false,{\"name\":\"Error\",\"message\":\"no\","
+                   "\"code\":\"no_such_method\"},null]");
+    expect_answer(&a, ERR_NO_SUCH_METHOD);
+    asked_done(&a);
+    assert_int_equal(w->logged.len, 0);
+}
+
+static void how_an_isolate_ended_is_heard_once_however_many_waited(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct asked b;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    call(w, &b, call_request("a", "add"));
+    code_host_on_end(i->session, &(struct code_end){.out_of_memory = true});
+    expect_str(buf_slice(&w->logged), "thrown:The actor's code used more memory than it may.\n");
+    asked_done(&a);
+    asked_done(&b);
 }
 
 static void a_repeat_with_its_key_is_not_run_again(void **state)
@@ -161,6 +211,7 @@ static void an_isolate_that_breaks_the_protocol_is_killed(void **state)
         "[68,1,true,{\"$bytes\":\"wQ==\"},null]",
         "[69,1]",
         "[70,0,1]",
+        "[70,0,\"log\",[\"loud\",\"x\"]]",
         "[69,1,\"identity\",[1],null]",
         "[67,0,{}]",
     };
@@ -438,6 +489,7 @@ static void a_run_answers_its_result_its_lines_and_what_it_took(void **state)
                     "\"usage\":{\"cpu_ms\":3,\"wall_ms\":0,\"peak_memory_bytes\":4096}}");
     asked_done(&a);
     expect_text(&w->f, "a", "k", "one");
+    expect_str(buf_slice(&w->logged), "info:hello\n");
 }
 
 static void expect_run_error(struct world *w, struct asked *a, const char *code)
@@ -485,6 +537,9 @@ TEST_MAIN(T(a_call_is_sent_once_its_class_has_started),
           T(an_answer_waits_until_what_was_written_before_it_is_durable),
           T(code_reads_what_it_wrote_before_it_is_durable), T(clear_takes_all_keys_and_the_alarm),
           T(an_exception_is_the_answer_and_what_was_written_stays),
+          T(what_code_logs_is_heard_and_a_long_line_is_cut_between_characters),
+          T(what_is_no_method_is_no_exception_of_the_code),
+          T(how_an_isolate_ended_is_heard_once_however_many_waited),
           T(a_repeat_with_its_key_is_not_run_again),
           T(a_class_that_cannot_be_constructed_fails_all_that_wait),
           T(who_is_under_way_when_an_isolate_dies_is_in_doubt),
