@@ -25,9 +25,10 @@ enum {
 struct isolate {
     uint32_t magic;
     struct isolates *isolates;
-    struct list link;  /* isolates.all */
-    struct list warm;  /* isolates.warm, or alone */
-    struct list dirty; /* isolates.dirty, or alone */
+    struct zygote *zygote; /* that it was forked from; NULL: gone */
+    struct list link;      /* isolates.all */
+    struct list warm;      /* isolates.warm, or alone */
+    struct list dirty;     /* isolates.dirty, or alone */
     uint32_t tag;
     int fd;
     int pidfd; /* -1: not known yet, or gone */
@@ -73,11 +74,18 @@ static void on_closed(uv_handle_t *handle)
     mem_free(i);
 }
 
+static void close_if_done(struct isolates *p, struct zygote *z);
+
 static void forget(struct isolate *i)
 {
     i->is_killed = true;
     i->user = NULL;
     i->isolates->count--;
+    if (i->zygote != NULL) {
+        i->zygote->isolates--;
+        close_if_done(i->isolates, i->zygote);
+        i->zygote = NULL;
+    }
     list_remove(&i->warm);
     list_remove(&i->dirty);
     list_remove(&i->link);
@@ -139,9 +147,6 @@ static void read_frames(struct isolate *i)
         }
         if (n <= 0) { /* why is known when its zygote has reaped it */
             i->has_hung_up = true;
-            if (i->isolates->control < 0) {
-                end(i, ISOLATE_END_CRASHED);
-            }
             return;
         }
         enum err err = channel_inbox_feed(&i->inbox, slice_of(bytes, (size_t)n), on_frame, i);
@@ -230,115 +235,77 @@ void isolate_usage(const struct isolate *i, bool wants_peak, struct isolate_usag
     ret->peak_bytes = wants_peak && i->pid > 0 ? peak_bytes(i->pid) : 0;
 }
 
-/* The zygote */
+/* The zygotes */
 
-static void on_control(uv_poll_t *poll, int status, int events);
-
-static void free_poll(uv_handle_t *handle)
+/* What was forked from it ends with it, and is told so. */
+static void lose_zygote(struct isolates *p, struct zygote *z, const char *why)
 {
-    mem_free(handle);
-}
-
-static void lose_zygote(struct isolates *p, const char *why)
-{
-    if (p->control < 0) {
-        return;
+    bool was_current = z == p->zygote;
+    zygote_close(z);
+    if (z == p->successor) {
+        p->successor = NULL;
+        p->succeed_ms = p->now_ms + ISOLATES_RETRY_MS;
+    } else if (was_current) {
+        p->zygote = p->successor; /* if there is one: it may be on its way */
+        p->successor = NULL;
+        p->retry_ms = p->now_ms + ISOLATES_RETRY_MS;
+    } else {
+        p->retired_count--;
     }
-    uv_close((uv_handle_t *)p->poll, free_poll);
-    (void)close(p->control);
-    p->control = -1;
-    p->poll = NULL;
-    p->is_ready = false;
-    p->retry_ms = p->now_ms + ISOLATES_RETRY_MS;
-    if (p->text[0] == '\0') {
+    if (was_current && p->text[0] == '\0') {
         (void)snprintf(p->text, sizeof p->text, "%s", why);
     }
-    LIST_FOREACH_SAFE (link, &p->all) { /* they end with it */
-        end(LIST_ENTRY(link, struct isolate, link), ISOLATE_END_KILLED);
+    LIST_FOREACH_SAFE (link, &p->all) {
+        struct isolate *i = LIST_ENTRY(link, struct isolate, link);
+        if (i->zygote == z) {
+            i->zygote = NULL;
+            end(i, ISOLATE_END_KILLED);
+        }
     }
 }
 
-static bool start_zygote(struct isolates *p)
+static void close_if_done(struct isolates *p, struct zygote *z)
 {
-    int pair[2];
-    if (p->now_ms < p->retry_ms || p->is_closed) {
-        return false;
+    if (z != p->zygote && z != p->successor && z->isolates == 0 && !z->is_closed) {
+        p->retired_count--;
+        zygote_close(z);
     }
-    p->text[0] = '\0';
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-        (void)snprintf(p->text, sizeof p->text, "no socket for the isolates' zygote");
-        return false;
-    }
-    if (launch_start(p->launch, LAUNCH_ISOLATE, pair[1], NULL) != ERR_OK) {
-        (void)close(pair[0]);
-        p->retry_ms = p->now_ms + ISOLATES_RETRY_MS;
-        (void)snprintf(p->text, sizeof p->text, "the isolates' program cannot be started");
-        return false;
-    }
-    p->control = pair[0];
-    p->children = 0;
-    p->zygote_ms = p->now_ms;
-    p->poll = MEM_NEW(uv_poll_t);
-    p->poll->data = p;
-    int rc = uv_poll_init(p->loop, p->poll, p->control);
-    rc = rc == 0 ? uv_poll_start(p->poll, UV_READABLE, on_control) : rc;
-    INVARIANT(rc == 0);
-    return true;
 }
 
-static bool send_spawn(struct isolates *p, const struct isolate_spawn *spawn, int fd)
+/* From now on the successor forks. What runs under the old one goes on until it ends; what is nobody's ends
+ * now. */
+static void succeed(struct isolates *p)
 {
-    char control[CMSG_SPACE(sizeof fd)] = {0};
-    struct isolate_spawn copy = *spawn;
-    struct iovec iov = {.iov_base = &copy, .iov_len = sizeof copy};
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    return sendmsg(p->control, &m, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof copy;
+    struct zygote *old = p->zygote;
+    p->zygote = p->successor;
+    p->successor = NULL;
+    p->stats.zygotes_retired++;
+    p->retired_count++;
+    list_append(&p->retired, &old->link);
+    old->isolates++; /* not before all of them are gone */
+    LIST_FOREACH_SAFE (link, &p->warm) {
+        struct isolate *i = LIST_ENTRY(link, struct isolate, warm);
+        if (i->zygote == old) {
+            isolate_kill(i);
+        }
+    }
+    old->isolates--;
+    close_if_done(p, old);
 }
 
-static struct isolate *spawn(struct isolates *p, const struct isolate_limits *limits)
+static void on_hello(void *ctx, struct zygote *z, const struct isolate_hello *m)
 {
-    int pair[2];
-    if (p->control < 0 && !start_zygote(p)) {
-        return NULL;
+    struct isolates *p = ctx;
+    p->layers = m->layers;
+    z->is_ready = m->error == 0;
+    if (z->is_ready && z == p->successor) {
+        succeed(p);
+    } else if (!z->is_ready) {
+        if (z == p->zygote) {
+            (void)snprintf(p->text, sizeof p->text, "%.*s", ISOLATE_TEXT_BYTES, m->text);
+        }
+        lose_zygote(p, z, "the isolates' self-test failed");
     }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        return NULL;
-    }
-    const struct isolate_spawn s = {.kind = ISOLATE_SPAWN,
-                                    .tag = ++p->next_tag,
-                                    .memory_bytes = limits->memory_bytes,
-                                    .cpu_seconds = limits->cpu_seconds};
-    bool is_sent = send_spawn(p, &s, pair[1]);
-    (void)close(pair[1]);
-    if (!is_sent) { /* it is behind with its forks, or gone */
-        (void)close(pair[0]);
-        return NULL;
-    }
-    struct isolate *i = MEM_NEW(struct isolate);
-    i->magic = ISOLATE_MAGIC;
-    i->isolates = p;
-    i->tag = s.tag;
-    i->fd = pair[0];
-    i->pidfd = -1;
-    i->memory_bytes = limits->memory_bytes;
-    i->poll.data = i;
-    list_init(&i->link);
-    list_init(&i->warm);
-    list_init(&i->dirty);
-    list_append(&p->all, &i->link);
-    channel_inbox_init(&i->inbox);
-    p->count++;
-    p->children++;
-    int rc = uv_poll_init(p->loop, &i->poll, i->fd);
-    INVARIANT(rc == 0);
-    poll_for(i);
-    return i;
 }
 
 static struct isolate *find(const struct isolates *p, uint32_t tag)
@@ -352,9 +319,9 @@ static struct isolate *find(const struct isolates *p, uint32_t tag)
     return NULL;
 }
 
-static void on_spawned(struct isolates *p, const struct isolate_spawned *m, int pidfd)
+static void on_spawned(void *ctx, const struct isolate_spawned *m, int pidfd)
 {
-    struct isolate *i = find(p, m->tag);
+    struct isolate *i = find(ctx, m->tag);
     if (i == NULL || m->error != 0) {
         if (pidfd >= 0) {
             (void)close(pidfd);
@@ -370,81 +337,102 @@ static void on_spawned(struct isolates *p, const struct isolate_spawned *m, int 
     }
 }
 
-static void on_hello(struct isolates *p, const struct isolate_hello *m)
+static void on_exited(void *ctx, const struct isolate_exited *m)
 {
-    p->layers = m->layers;
-    if (m->error == 0) {
-        p->is_ready = true;
-        return;
-    }
-    (void)snprintf(p->text, sizeof p->text, "%.*s", ISOLATE_TEXT_BYTES, m->text);
-    lose_zygote(p, "the isolates' self-test failed");
-}
-
-static void on_exited(struct isolates *p, const struct isolate_exited *m)
-{
-    struct isolate *i = find(p, m->tag);
+    struct isolate *i = find(ctx, m->tag);
     if (i != NULL) {
         const struct isolate_usage usage = {.cpu_us = m->cpu_us, .peak_bytes = m->peak_bytes};
         end_with(i, isolate_control_end(m->status), &usage);
     }
 }
 
-union control_message {
-    uint32_t kind;
-    struct isolate_spawned spawned;
-    struct isolate_exited exited;
-    struct isolate_hello hello;
-};
-
-/* The number of bytes, with what descriptor came along; as recvmsg. */
-static ssize_t receive(int socket, union control_message *ret, int *ret_fd)
+static void on_lost(void *ctx, struct zygote *z)
 {
-    char control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = {.iov_base = ret, .iov_len = sizeof *ret};
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    ssize_t n = recvmsg(socket, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    *ret_fd = -1;
-    if (n > 0) {
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        if (c != NULL && c->cmsg_type == SCM_RIGHTS) {
-            memcpy(ret_fd, CMSG_DATA(c), sizeof *ret_fd);
-        }
-    }
-    return n;
+    lose_zygote(ctx, z, "the isolates' zygote ended");
 }
 
-static void on_control(uv_poll_t *poll, int status, int events)
+static struct zygote *start_zygote(struct isolates *p, const char **ret_why)
 {
-    OBJ_CAST(isolates, poll->data, ISOLATES_MAGIC);
-    struct isolates *p = isolates;
-    (void)status;
-    (void)events;
-    while (p->control >= 0) {
-        union control_message m;
-        int fd;
-        ssize_t n = receive(p->control, &m, &fd);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            return;
-        }
-        if (n <= 0) {
-            lose_zygote(p, "the isolates' zygote ended");
-            return;
-        }
-        if (m.kind == ISOLATE_SPAWNED && n == (ssize_t)sizeof m.spawned) {
-            on_spawned(p, &m.spawned, fd);
-            continue;
-        }
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        if (m.kind == ISOLATE_EXITED && n == (ssize_t)sizeof m.exited) {
-            on_exited(p, &m.exited);
-        } else if (m.kind == ISOLATE_HELLO && n == (ssize_t)sizeof m.hello) {
-            on_hello(p, &m.hello);
-        }
+    static const struct zygote_hooks hooks = {
+        .hello = on_hello, .spawned = on_spawned, .exited = on_exited, .lost = on_lost};
+    struct zygote *z = zygote_start(p->loop, p->launch, &hooks, p, ret_why);
+    if (z != NULL) {
+        z->started_ms = p->now_ms;
+        p->stats.zygotes_started++;
     }
+    return z;
+}
+
+static bool start_first(struct isolates *p)
+{
+    const char *why = "";
+    if (p->now_ms < p->retry_ms || p->is_closed) {
+        return false;
+    }
+    p->zygote = start_zygote(p, &why);
+    (void)snprintf(p->text, sizeof p->text, "%s", why);
+    p->retry_ms = p->zygote == NULL ? p->now_ms + ISOLATES_RETRY_MS : p->retry_ms;
+    return p->zygote != NULL;
+}
+
+static bool is_worn(const struct isolates *p, const struct zygote *z)
+{
+    return z->children >= p->children_max || p->now_ms >= z->started_ms + p->age_ms_max;
+}
+
+/* Until the successor is ready the old one forks on: nobody waits. Where too many old ones are still needed,
+ * it goes on likewise. */
+static void look_for_successor(struct isolates *p)
+{
+    const char *why;
+    if (p->zygote == NULL || !p->zygote->is_ready || p->successor != NULL || p->is_closed ||
+        !is_worn(p, p->zygote) || p->retired_count >= ISOLATES_RETIRED_MAX ||
+        p->now_ms < p->succeed_ms) {
+        return;
+    }
+    p->successor = start_zygote(p, &why);
+    p->succeed_ms = p->now_ms + ISOLATES_RETRY_MS;
+}
+
+static struct isolate *spawn(struct isolates *p, const struct isolate_limits *limits)
+{
+    int pair[2];
+    if ((p->zygote == NULL && !start_first(p)) ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        return NULL;
+    }
+    const struct isolate_spawn s = {.kind = ISOLATE_SPAWN,
+                                    .tag = ++p->next_tag,
+                                    .memory_bytes = limits->memory_bytes,
+                                    .cpu_seconds = limits->cpu_seconds};
+    bool is_sent = zygote_spawn(p->zygote, &s, pair[1]);
+    (void)close(pair[1]);
+    if (!is_sent) { /* it is behind with its forks, or gone */
+        (void)close(pair[0]);
+        return NULL;
+    }
+    struct isolate *i = MEM_NEW(struct isolate);
+    i->magic = ISOLATE_MAGIC;
+    i->isolates = p;
+    i->zygote = p->zygote;
+    i->tag = s.tag;
+    i->fd = pair[0];
+    i->pidfd = -1;
+    i->memory_bytes = limits->memory_bytes;
+    i->poll.data = i;
+    list_init(&i->link);
+    list_init(&i->warm);
+    list_init(&i->dirty);
+    list_append(&p->all, &i->link);
+    channel_inbox_init(&i->inbox);
+    p->count++;
+    p->stats.started++;
+    p->zygote->children++;
+    p->zygote->isolates++;
+    int rc = uv_poll_init(p->loop, &i->poll, i->fd);
+    INVARIANT(rc == 0);
+    poll_for(i);
+    return i;
 }
 
 /* All of them */
@@ -453,18 +441,32 @@ void isolates_open(struct isolates *p, uv_loop_t *loop, const struct launch *lau
                    const uint64_t *sizes, size_t size_count)
 {
     PRE(size_count <= ISOLATES_SIZES_MAX);
-    *p = (struct isolates){.magic = ISOLATES_MAGIC, .loop = loop, .launch = launch, .control = -1};
+    *p = (struct isolates){.magic = ISOLATES_MAGIC,
+                           .loop = loop,
+                           .launch = launch,
+                           .children_max = ISOLATE_ZYGOTE_CHILDREN_MAX,
+                           .age_ms_max = ISOLATE_ZYGOTE_AGE_MS_MAX};
     memcpy(p->sizes, sizes, size_count * sizeof sizes[0]);
     p->size_count = size_count;
     list_init(&p->all);
     list_init(&p->warm);
     list_init(&p->dirty);
+    list_init(&p->retired);
 }
 
 void isolates_close(struct isolates *p)
 {
+    struct zygote *z;
     p->is_closed = true;
-    lose_zygote(p, "the worker ends");
+    if (p->successor != NULL) {
+        lose_zygote(p, p->successor, "");
+    }
+    if (p->zygote != NULL) {
+        lose_zygote(p, p->zygote, "the worker ends");
+    }
+    while ((z = LIST_FIRST(&p->retired, struct zygote, link)) != NULL) {
+        lose_zygote(p, z, "");
+    }
 }
 
 static size_t count_warm(const struct isolates *p, uint64_t memory_bytes)
@@ -520,7 +522,8 @@ void isolates_flush(struct isolates *p, uint64_t now_ms)
             poll_for(i);
         }
     }
-    for (size_t n = 0; p->control >= 0 && p->is_ready && n < p->size_count; n++) {
+    look_for_successor(p);
+    for (size_t n = 0; p->zygote != NULL && p->zygote->is_ready && n < p->size_count; n++) {
         warm_up(p, p->sizes[n]);
     }
 }

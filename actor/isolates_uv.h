@@ -4,8 +4,12 @@
  *                                                   isolate_kill: nothing more is heard of it
  *
  * A few are kept warm: forked before anybody asks. A channel takes frames from its first moment on, so
- * nobody waits for a fork. The zygote starts when code is first asked for; one that has died, is old or
- * has had many children is replaced, and what runs under it ends with it or by itself.
+ * nobody waits for a fork. The zygote starts when code is first asked for; when it dies, what runs under it
+ * dies too, and another one is started.
+ *
+ *     zygote --is old, or has had many children--> a successor starts --ready--> it forks; the old one is
+ *                                                                                retired --the last of its
+ *                                                                                isolates ends--> closed
  *
  * Frames are written when the loop is about to sleep: isolates_flush. What one does not read is bounded:
  * beyond that it is ended as broken. */
@@ -20,6 +24,7 @@
 #include "actor/channel.h"
 #include "actor/isolate_control.h"
 #include "actor/launch.h"
+#include "actor/zygote_uv.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
@@ -32,6 +37,7 @@ enum {
     ISOLATE_UNSENT_BYTES_MAX = 64 << 20,
     ISOLATES_SIZES_MAX = 4,
     ISOLATES_RETRY_MS = 1000, /* after a zygote that failed */
+    ISOLATES_RETIRED_MAX = 4, /* zygotes; each holds some MB */
     ISOLATES_TEXT_BYTES = 256,
 };
 
@@ -54,23 +60,32 @@ struct isolate_user {
     void (*ended)(struct isolate_user *u, enum isolate_end end, const struct isolate_usage *usage);
 };
 
+struct isolates_stats {
+    uint64_t started;
+    uint64_t zygotes_started;
+    uint64_t zygotes_retired; /* for their age, or the number of their children */
+};
+
 struct isolates {
     uint32_t magic;
     uv_loop_t *loop;
     const struct launch *launch;
-    int control; /* -1: no zygote */
-    uv_poll_t *poll;
+    struct zygote *zygote;    /* that forks; NULL: none yet, or it has died */
+    struct zygote *successor; /* started, and not ready yet */
+    struct list retired;      /* zygotes of which isolates live */
+    uint32_t retired_count;
+    uint32_t children_max; /* of a zygote, after which another one takes over, */
+    uint64_t age_ms_max;   /* and how old it becomes; tests have smaller ones */
+    uint64_t succeed_ms;   /* not before */
     struct list all;
     struct list warm;  /* of these: nobody's yet */
     struct list dirty; /* of these: something is to be written */
     size_t count;
     uint32_t next_tag;
-    uint32_t children;  /* of this zygote */
-    uint64_t zygote_ms; /* when it was started, monotonic */
     uint64_t retry_ms;
     uint64_t now_ms;
-    bool is_ready; /* its HELLO has come, without an error */
     bool is_closed;
+    struct isolates_stats stats;
     uint32_t layers;
     uint64_t sizes[ISOLATES_SIZES_MAX];
     size_t size_count;
