@@ -39,7 +39,14 @@ static char *const clean_environment[] = {
     (char[]){"JSC_jitMemoryReservationSize=33554432"},
     (char[]){
         "JSC_forceRAMSize=134217728"}, /* the collector's idea of the machine: the usual bound */
-    (char[]){"JSDisableGCTimer=1"},    /* child.c knows when it idles, and collects then */
+    /* Five times the engine's own: what it compiles before the fork all children share, what it compiles in
+     * one costs that one the memory, and its calls the time. */
+    (char[]){"JSC_thresholdForJITAfterWarmUp=2500"},
+    (char[]){"JSC_thresholdForJITSoon=500"},
+    (char[]){"JSC_thresholdForOptimizeAfterWarmUp=5000"},
+    (char[]){"JSC_thresholdForOptimizeAfterLongWarmUp=5000"},
+    (char[]){"JSC_thresholdForOptimizeSoon=5000"},
+    (char[]){"JSDisableGCTimer=1"}, /* child.c knows when it idles, and collects then */
     (char[]){"LC_ALL=C.UTF-8"},
     (char[]){"LD_BIND_NOW=1"}, /* else each child binds what it calls first, in pages of its own */
     (char[]){"TZ=UTC"},

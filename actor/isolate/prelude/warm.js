@@ -21,7 +21,13 @@ exports.Warm = class Warm extends DurableObject {
         console.log("stored", entries);
         return { stored: stored.get("key"), date: new Date(0), list: [1, 2.5, "text", null, true, new Uint8Array(2)] };
     }
-    async put(key, value) { await this.ctx.storage.put(key, value); return this.ctx.storage.get(key); }
+    async put(key, value) {
+        this.puts = (this.puts ?? 0) + 1;
+        await this.ctx.storage.put(key + this.puts, value);
+        await this.ctx.storage.put(key, value);
+        return this.ctx.storage.get(key);
+    }
+    async get(key) { return (await this.ctx.storage.get(key)) ?? null; }
     fail() { throw new Error("failed"); }
     async alarm() { await this.ctx.storage.setAlarm(Date.now() + 1000); }
     async fetch(request) {
@@ -74,9 +80,10 @@ const event = (number, type, ...args) => [frames.EVENT, number, type, ...args];
 const get = (number, method, headers, body, socket) =>
     event(number, frames.EVENT_FETCH, method, "http://host.name/path?q=1", [["host", "host.name"], ...headers], body, socket);
 
-/* What is done once, and what is done often. */
+/* What is done once, and what is done often: with `ask`, the number of the next frame that asks. */
 const scenarios = {
     class: {
+        asked: 3, /* by the frames of `once` */
         once: () => [
             start("class", { ...modules(CLASS), class: "Warm" }),
             [frames.ANSWER, 1, true, [null]],
@@ -92,13 +99,16 @@ const scenarios = {
             event(9, frames.EVENT_MESSAGE, 1, "text"),
             event(10, frames.EVENT_CLOSE, 1, 1000, "", true),
         ],
-        often: () => [
+        often: (ask) => [
             event(20, frames.EVENT_CALL, "sum", bytes([1, 2])),
-            event(21, frames.EVENT_CALL, "put", bytes(["a text of some length", { n: 1, list: ["a", "b"] }])),
-            event(22, frames.EVENT_CALL, "sum", bytes([TYPICAL, TYPICAL])),
+            event(21, frames.EVENT_CALL, "get", bytes(["key"])),
+            [frames.ANSWER, ask, true, [ask % 2 === 0 ? bytes("value") : null]],
+            event(22, frames.EVENT_CALL, "put", bytes(["a text of some length", { n: 1, list: ["a", "b"] }])),
+            event(23, frames.EVENT_CALL, "sum", bytes([TYPICAL, TYPICAL])),
         ],
     },
     execute: {
+        asked: 0,
         once: () => [
             start("execute", { code: EXECUTE, class: "Store", grants: { storage: "write", fetch: true, actors: ["Warm"] } }),
             event(1, frames.EVENT_EXECUTE, bytes({ a: 1 })),
@@ -106,6 +116,7 @@ const scenarios = {
         often: () => [],
     },
     module: {
+        asked: 0,
         once: () => [
             start("module", modules(MODULE)),
             get(1, "GET", [], null, null),
@@ -117,6 +128,6 @@ const scenarios = {
 };
 
 export function warmFrames(name) {
-    const { once, often } = scenarios[name];
-    return { once: once().map(encodeCopy), often: often().map(encodeCopy) };
+    const { once, often, asked } = scenarios[name];
+    return { once: once().map(encodeCopy), often: (time) => often(asked + 1 + time).map(encodeCopy) };
 }
