@@ -62,14 +62,15 @@ static bool own_events(const struct child *c)
     return true;
 }
 
-/* The descriptors of a child, all of them: standard ones (null), its channel, the engine's, its statm. */
-static struct proc_fds kept_fds(const struct child *c, int statm_fd)
+/* The descriptors of a child, all of them: standard ones (null), its channel, the engine's, its statm; of one
+ * that rehearses also its pagemap. */
+static struct proc_fds kept_fds(const struct child *c, int statm_fd, int pagemap_fd)
 {
     struct proc_fds kept = {.fds = {0, 1, STDERR_FD}, .count = 3};
     for (size_t i = 0; i < c->engine_fds->count; i++) {
         proc_fds_add(&kept, c->engine_fds->fds[i]);
     }
-    const int more[] = {statm_fd, c->channel->fd, c->lockdown->landlock_fd};
+    const int more[] = {statm_fd, c->channel->fd, c->lockdown->landlock_fd, pagemap_fd};
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
         if (more[i] >= 0 && !proc_fds_have(&kept, more[i])) {
             proc_fds_add(&kept, more[i]);
@@ -78,7 +79,7 @@ static struct proc_fds kept_fds(const struct child *c, int statm_fd)
     return kept;
 }
 
-static int lock(const struct child *c)
+static int lock(const struct child *c, int pagemap_fd)
 {
     /* The zygote may have died before this was asked for; then the channel's other end is all there is,
      * and its closing ends this process. */
@@ -92,7 +93,7 @@ static int lock(const struct child *c)
         return errno;
     }
     c->host->statm_fd = statm_fd;
-    struct proc_fds kept = kept_fds(c, statm_fd);
+    struct proc_fds kept = kept_fds(c, statm_fd, pagemap_fd);
     return lockdown_child(c->lockdown, &(struct lockdown_limits){
                                            .kept_fds = kept.fds,
                                            .kept_count = kept.count,
@@ -182,6 +183,24 @@ static int prove_engine(const struct child *c)
     return ISOLATE_EXIT_OK;
 }
 
+static int rehearse(const struct child *c, const struct touched_watch *w)
+{
+    c->host->channel = c->channel;
+    bool is_done = false;
+    enum err err = engine_forked(c->engine);
+    while (err == ERR_OK && !is_done) {
+        double wait_ms;
+        err = engine_rehearse(c->engine, &is_done);
+        err = err == ERR_OK ? engine_tick(c->engine, (double)clock_mono_ns() / 1e6, &wait_ms) : err;
+        channel_flush(c->channel); /* to nobody */
+    }
+    if (err != ERR_OK) {
+        return give_up_engine(c, "rehearsal", err);
+    }
+    touched_find(w, c->rehearsed);
+    return ISOLATE_EXIT_OK;
+}
+
 /* What must not come back. */
 static int prove_filter(void)
 {
@@ -191,7 +210,12 @@ static int prove_filter(void)
 
 int child_run(const struct child *c)
 {
-    int error = lock(c);
+    struct touched_watch watch = {.pagemap_fd = -1};
+    if (c->task == CHILD_REHEARSE && !touched_watch(&watch, c->lockdown->proc_fd)) {
+        return ISOLATE_EXIT_OK; /* it is not known, then */
+    }
+    touched_write(c->touched);
+    int error = lock(c, watch.pagemap_fd);
     if (error != 0) {
         return give_up("lock-down", strerrordesc_np(error), ISOLATE_EXIT_LOCKDOWN);
     }
@@ -206,6 +230,8 @@ int child_run(const struct child *c)
         return prove_engine(c);
     case CHILD_PROVE_FILTER:
         return prove_filter();
+    case CHILD_REHEARSE:
+        return rehearse(c, &watch);
     }
     UNREACHABLE();
 }

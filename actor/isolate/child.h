@@ -9,12 +9,14 @@
 #include "actor/isolate/host.h"
 #include "actor/isolate/lockdown.h"
 #include "actor/isolate/proc.h"
+#include "actor/isolate/touched.h"
 
 /* What a child is forked for. */
 enum child_task {
     CHILD_SERVE,        /* its channel, until that closes */
     CHILD_PROVE_ENGINE, /* self-test: runs code, collects garbage, must end with 0 */
     CHILD_PROVE_FILTER, /* self-test: makes a forbidden call, must be killed for it */
+    CHILD_REHEARSE,     /* does what most will do, and says in `rehearsed` which pages that wrote */
 };
 
 struct child {
@@ -25,8 +27,10 @@ struct child {
     const struct proc_fds *engine_fds;       /* those that the engine opened in the zygote */
     int engine_statm_fd;                     /* one of them: of the zygote; -1: none */
     const struct proc_fds *engine_event_fds; /* others of them: they wake the engine's loops */
-    struct channel *channel; /* the zygote made it; its descriptor is -1 in a self-test */
-    int stderr_fd;           /* becomes standard error */
+    struct channel *channel;       /* the zygote made it; its descriptor is -1 in a self-test */
+    int stderr_fd;                 /* becomes standard error */
+    const struct touched *touched; /* NULL: nothing is known of its pages */
+    struct touched *rehearsed;
     uint64_t memory_bytes;
     uint32_t cpu_seconds;
 };

@@ -26,7 +26,8 @@ struct engine {
     JSObjectRef forked;
     JSObjectRef frame;
     JSObjectRef tick;
-    GMainContext *loop; /* timers of the engine itself, asynchronous WebAssembly */
+    JSObjectRef rehearse; /* NULL: it has none */
+    GMainContext *loop;   /* timers of the engine itself, asynchronous WebAssembly */
     void (*allocator_suspend)(void);
     void (*allocator_resume)(void);
     void (*allocator_give_back)(void);
@@ -314,6 +315,7 @@ enum err engine_load(struct engine *e, struct slice source, const char *url)
     e->forked = runtime_function(e, "forked");
     e->frame = runtime_function(e, "frame");
     e->tick = runtime_function(e, "tick");
+    e->rehearse = runtime_function(e, "rehearse");
     if (e->forked == NULL || e->frame == NULL || e->tick == NULL) {
         return fail_with(e, "the prelude's value lacks a function");
     }
@@ -352,6 +354,14 @@ enum err engine_tick(struct engine *e, double now_ms, double *ret_wait_ms)
     }
     *ret_wait_ms = JSValueToNumber(e->context, result, NULL);
     return ERR_OK;
+}
+
+enum err engine_rehearse(struct engine *e, bool *ret_done)
+{
+    JSValueRef result = NULL;
+    enum err err = e->rehearse != NULL ? call_runtime(e, e->rehearse, NULL, &result) : ERR_OK;
+    *ret_done = result == NULL || !JSValueToBoolean(e->context, result);
+    return err;
 }
 
 static int poll_ms(double wait_ms, int engine_ms)

@@ -59,6 +59,9 @@ enum err engine_forked(struct engine *e) MUST_CHECK;
 enum err engine_frame(struct engine *e, struct slice frame, struct buf *large) MUST_CHECK;
 enum err engine_tick(struct engine *e, double now_ms, double *ret_wait_ms) MUST_CHECK;
 
+/* The next step of a rehearsal, where the prelude has one; `*ret_done`: there is no further one. */
+enum err engine_rehearse(struct engine *e, bool *ret_done) MUST_CHECK;
+
 /* Waits until `fd` can be read, at most `wait_ms` (infinity: for ever), and runs what the engine has to do
  * by itself meanwhile. Tells whether fd can be read, or has been closed. */
 bool engine_wait(struct engine *e, int fd, double wait_ms);

@@ -71,3 +71,19 @@ size_t proc_task_count(int proc_fd)
     struct stat st;
     return fstatat(proc_fd, "self/task", &st, 0) == 0 && st.st_nlink > 2 ? st.st_nlink - 2 : 0;
 }
+
+void proc_read_maps(int proc_fd, struct buf *ret)
+{
+    enum { PIECE_BYTES = 64 * 1024 };
+    int fd = openat(proc_fd, "self/maps", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : 1;
+    while (n > 0) {
+        buf_reserve(ret, PIECE_BYTES);
+        n = read(fd, ret->data + ret->len, PIECE_BYTES);
+        ret->len += n > 0 ? (size_t)n : 0;
+    }
+    buf_append_byte(ret, '\0');
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}

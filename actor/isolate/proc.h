@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 enum { PROC_FDS_MAX = 64 };
@@ -25,5 +26,8 @@ enum err proc_list_fds(int proc_fd, struct proc_fds *ret) MUST_CHECK;
 bool proc_fd_is(int proc_fd, int fd, const char *ending);
 
 size_t proc_task_count(int proc_fd); /* 0: /proc does not say */
+
+/* /proc/self/maps, closed by NUL; empty where it cannot be read. */
+void proc_read_maps(int proc_fd, struct buf *ret);
 
 #endif

@@ -1,6 +1,5 @@
 #include "actor/isolate/text_pages.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "actor/isolate/proc.h"
 #include "base/buf.h"
 
 enum { LARGE_BYTES = 256 * 1024 }; /* smaller ones are a fault or two */
@@ -52,26 +51,10 @@ static void own_one_page(const struct mapping *m)
     }
 }
 
-static void read_maps(int proc_fd, struct buf *ret)
-{
-    enum { PIECE_BYTES = 64 * 1024 };
-    int fd = openat(proc_fd, "self/maps", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : 1;
-    while (n > 0) {
-        buf_reserve(ret, PIECE_BYTES);
-        n = read(fd, ret->data + ret->len, PIECE_BYTES);
-        ret->len += n > 0 ? (size_t)n : 0;
-    }
-    buf_append_byte(ret, '\0');
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-}
-
 void text_pages_share(int proc_fd)
 {
     struct buf maps = {0};
-    read_maps(proc_fd, &maps);
+    proc_read_maps(proc_fd, &maps);
     for (char *line = (char *)maps.data; *line != '\0';) {
         char *end = strchr(line, '\n');
         if (end != NULL) {

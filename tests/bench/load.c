@@ -1,5 +1,5 @@
-/* The load generator of the benchmarks: drives Dormouse over HTTP/2 or HTTP/1.1 and etcd through
- * its JSON gateway, each connection with some requests under way at any time, and prints throughput,
+/* The load generator of the benchmarks: drives Dormouse over HTTP/2 or HTTP/1.1, etcd through its
+ * JSON gateway and workerd, each connection with some requests under way at any time, and prints throughput,
  * latency and the processor time of both sides.
  *
  * Requests of the warm-up count as acknowledged but not in throughput and latency. At the end nothing
@@ -290,8 +290,9 @@ static void run_until_drained(void)
 
 static const char usage_text[] =
     "usage: load [options] http://ADDRESS:PORT\n"
-    "  --server dormouse|etcd  (dormouse)      --protocol h2|h1  (h2; etcd: h1)\n"
-    "  --op put|get|txn|fill   (put)           --connections N   (64)\n"
+    "  --server dormouse|etcd|workerd (dormouse)\n"
+    "  --op put|get|txn|fill|call-read|call-put|execute (put)\n"
+    "  --protocol h2|h1        (h2; else: h1)  --connections N   (64)\n"
     "  --streams N of each connection (1)      --actors N        (1000)\n"
     "  --keys N of each actor  (1000)          --value-bytes N   (100)\n"
     "  --seconds N             (10)            --warmup N        (2 seconds)\n"
@@ -341,9 +342,10 @@ static const struct option known_options[] = {
 
 static void set_option(int c)
 {
-    static const char *const servers[] = {"dormouse", "etcd", NULL};
+    static const char *const servers[] = {"dormouse", "etcd", "workerd", NULL};
     static const char *const protocols[] = {"h2", "h1", NULL};
-    static const char *const operations[] = {"put", "get", "txn", "fill", NULL};
+    static const char *const operations[] = {"put",       "get",      "txn",     "fill",
+                                             "call-read", "call-put", "execute", NULL};
     struct options *o = &run.options;
     struct workload *w = &run.workload;
     switch (c) {
@@ -411,10 +413,12 @@ static void parse_options(int argc, char **argv)
 static void finish_options(void)
 {
     struct options *o = &run.options;
-    if (run.workload.server == SERVER_ETCD) {
+    bool is_call = run.workload.operation >= OPERATION_CALL_READ;
+    if (run.workload.server != SERVER_DORMOUSE) {
         o->protocol = &http1_protocol;
-        if (run.workload.operation == OPERATION_TXN) {
-            fail("--op txn is Dormouse's own");
+        if (run.workload.operation == OPERATION_TXN ||
+            is_call != (run.workload.server == SERVER_WORKERD)) {
+            fail("that server has no such --op");
         }
     }
     if (run.workload.operation == OPERATION_FILL) {

@@ -57,6 +57,44 @@ void request_done(struct request *r)
     buf_done(&r->body);
 }
 
+/* ["kept in storage"], or no arguments. */
+static void append_arguments(struct workload *w, struct buf *to, bool has_value)
+{
+    buf_append_byte(to, '[');
+    if (has_value) {
+        buf_append_byte(to, '"');
+        append_value(w, to);
+        buf_append_byte(to, '"');
+    }
+    buf_append_byte(to, ']');
+}
+
+static void next_call(struct workload *w, enum operation operation, uint64_t actor,
+                      struct request *r)
+{
+    static const char program[] = "async (input) => input + 1";
+    r->method = "POST";
+    if (operation == OPERATION_EXECUTE) {
+        bool is_ours = w->server == SERVER_DORMOUSE;
+        buf_printf(&r->path,
+                   is_ours ? "/v1/bench/Store/a%" PRIu64 "/execute" : "/execute/a%" PRIu64, actor);
+        buf_printf(&r->body, "{\"code\":\"%s\",\"input\":41}", program);
+        return;
+    }
+    bool is_put = operation == OPERATION_CALL_PUT;
+    buf_printf(&r->path,
+               w->server == SERVER_DORMOUSE ? "/v1/bench/Bench/a%" PRIu64 "/call/%s"
+                                            : "/call/a%" PRIu64 "/%s",
+               actor, is_put ? "put" : "read");
+    append_arguments(w, &r->body, is_put);
+}
+
+static bool is_call(enum operation operation)
+{
+    return operation == OPERATION_CALL_READ || operation == OPERATION_CALL_PUT ||
+           operation == OPERATION_EXECUTE;
+}
+
 static void next_dormouse(struct workload *w, enum operation operation, uint64_t actor,
                           uint64_t key, struct request *r)
 {
@@ -82,6 +120,11 @@ static void next_dormouse(struct workload *w, enum operation operation, uint64_t
         append_value(w, &r->body);
         buf_append_str(&r->body, "\"}]}");
         return;
+    case OPERATION_CALL_READ:
+    case OPERATION_CALL_PUT:
+    case OPERATION_EXECUTE:
+        next_call(w, operation, actor, r);
+        return;
     }
     UNREACHABLE();
 }
@@ -89,7 +132,7 @@ static void next_dormouse(struct workload *w, enum operation operation, uint64_t
 static void next_etcd(struct workload *w, enum operation operation, uint64_t actor, uint64_t key,
                       struct request *r)
 {
-    PRE(operation != OPERATION_TXN);
+    PRE(operation != OPERATION_TXN && !is_call(operation));
     bool is_put = operation != OPERATION_GET;
     r->method = "POST";
     buf_append_str(&r->path, is_put ? "/v3/kv/put" : "/v3/kv/range");
@@ -124,6 +167,9 @@ void workload_next(struct workload *w, struct request *ret_request)
         break;
     case SERVER_ETCD:
         next_etcd(w, w->operation, actor, key, ret_request);
+        break;
+    case SERVER_WORKERD:
+        next_call(w, w->operation, actor, ret_request);
         break;
     }
     buf_append_byte(&ret_request->path, 0);

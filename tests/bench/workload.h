@@ -11,8 +11,16 @@
 
 #include "base/buf.h"
 
-enum server { SERVER_DORMOUSE, SERVER_ETCD };
-enum operation { OPERATION_PUT, OPERATION_GET, OPERATION_TXN, OPERATION_FILL };
+enum server { SERVER_DORMOUSE, SERVER_ETCD, SERVER_WORKERD };
+enum operation {
+    OPERATION_PUT,
+    OPERATION_GET,
+    OPERATION_TXN,
+    OPERATION_FILL,
+    OPERATION_CALL_READ, /* of the class in classes.mjs, without arguments */
+    OPERATION_CALL_PUT,  /* of the same, with a value to store */
+    OPERATION_EXECUTE,
+};
 
 struct workload {
     enum server server;

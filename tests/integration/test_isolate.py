@@ -11,6 +11,7 @@ import pytest
 
 import isolate
 from isolate import MB, Zygote
+from pack import pack, unpack
 
 FORKS = int(os.environ.get("FORKS", 200))
 
@@ -38,6 +39,25 @@ def test_the_prelude_of_the_program_is_ready(tmp_path):
     with Zygote(prelude=None) as zygote:
         assert zygote.error == 0, zygote.text
         assert zygote.spawn(is_ready=False).next_frame() == b"\x92\x41\x00"  # READY, 0
+
+
+def test_a_first_call_meets_few_faults_of_pages_since_these_were_taken_before():
+    source = "const { DurableObject } = require('cloudflare:workers'); exports.A = class extends DurableObject { n() { return 1; } };"
+    start = {"mode": "class", "ns": "n", "class": "A", "id": "00" * 32, "name": "a", "modules": [["a.js", source]],
+             "main": "a.js", "env": pack({}), "bindings": {}, "sockets": [], "auto": None}
+    with Zygote(prelude=None) as zygote:
+        child = zygote.spawn()
+
+        def faults():
+            with open(f"/proc/{child.pid}/stat") as f:
+                return int(f.read().rpartition(")")[2].split()[7])
+
+        before = faults()
+        child.frame(pack([1, 0, start]))
+        assert unpack(child.next_frame())[0] == 66  # STARTED
+        child.frame(pack([2, 1, 1, "n", pack([])]))
+        assert unpack(child.next_frame())[:3] == [68, 1, True]  # DONE
+        assert faults() - before < 150, "there were 300 without"
 
 
 def test_children_have_one_task_and_exactly_the_expected_descriptors(child):

@@ -44,6 +44,19 @@ exports.Warm = class Warm extends DurableObject {
     webSocketClose() {}
 };`;
 
+/* What most classes do first. */
+const SMALL = `
+const { DurableObject } = require("cloudflare:workers");
+exports.Small = class Small extends DurableObject {
+    constructor(ctx, env) { super(ctx, env); this.count = 0; }
+    read() { return this.count; }
+    async add(by) {
+        const value = (await this.ctx.storage.get("value")) ?? 0;
+        await this.ctx.storage.put("value", value + by);
+        return value + by;
+    }
+};`;
+
 const MODULE = `
 exports.default = {
     async fetch(request, env, ctx) {
@@ -80,10 +93,18 @@ const event = (number, type, ...args) => [frames.EVENT, number, type, ...args];
 const get = (number, method, headers, body, socket) =>
     event(number, frames.EVENT_FETCH, method, "http://host.name/path?q=1", [["host", "host.name"], ...headers], body, socket);
 
-/* What is done once, and what is done often: with `ask`, the number of the next frame that asks. */
+/* What is rehearsed, what is done once, and what is done often: with `ask`, the number of the next frame that asks. */
 const scenarios = {
     class: {
         asked: 3, /* by the frames of `once` */
+        first: () => [
+            start("class", { ...modules(SMALL), class: "Small" }),
+            event(1, frames.EVENT_CALL, "read", bytes([])),
+            event(2, frames.EVENT_CALL, "add", bytes([1])),
+            [frames.ANSWER, 1, true, [bytes(1)]],
+            event(3, frames.EVENT_CALL, "add", bytes([1])),
+            [frames.ANSWER, 2, true, [bytes(2)]],
+        ],
         once: () => [
             start("class", { ...modules(CLASS), class: "Warm" }),
             [frames.ANSWER, 1, true, [null]],
@@ -128,6 +149,9 @@ const scenarios = {
 };
 
 export function warmFrames(name) {
-    const { once, often, asked } = scenarios[name];
-    return { once: once().map(encodeCopy), often: (time) => often(asked + 1 + time).map(encodeCopy) };
+    const { first = () => [], once, often, asked } = scenarios[name];
+    return {
+        first: first().map(encodeCopy), once: once().map(encodeCopy),
+        often: (time) => often(asked + 1 + time).map(encodeCopy),
+    };
 }
