@@ -35,6 +35,7 @@ static struct code_event *event_new(struct code_session *s, enum request_kind ki
     s->event_count++;
     s->waiting_count++;
     s->host->stats.events++;
+    s->of_class->events++;
     return e;
 }
 
@@ -392,6 +393,9 @@ void code_event_done(struct code_session *s, struct value_iter *frame)
         code_bad_frame(s);
         return;
     }
+    struct code_usage usage = {0};
+    s->host->hooks->usage(s->isolate, false, &usage);
+    code_session_charge(s, &usage);
     if (is_ok && has_stream(e, result, &e->stream)) {
         e->head = bytes_new(result);
         code_write_first(s, writes);
@@ -418,6 +422,6 @@ void code_event_done(struct code_session *s, struct value_iter *frame)
     code_event_move(e, CODE_EVENT_ENDING);
     code_turn_submit(r);
     if (s->is_run) {
-        code_session_end(s, ERR_ACTOR_CUT_OFF);
+        code_session_end(s, CODE_END_DONE, ERR_ACTOR_CUT_OFF);
     }
 }

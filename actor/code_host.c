@@ -18,7 +18,7 @@ static void end_sessions(struct code_host *h, const struct shard *shard)
     LIST_FOREACH_SAFE (link, &h->by_use) {
         struct code_session *s = LIST_ENTRY(link, struct code_session, by_use);
         if (shard == NULL || s->shard == shard) {
-            code_session_end(s, ERR_OUTCOME_UNKNOWN);
+            code_session_end(s, CODE_END_MOVED, ERR_OUTCOME_UNKNOWN);
         }
     }
     code_socket_give_up(h, shard);
@@ -43,9 +43,19 @@ void code_host_depose(struct code_host *h, struct shard *shard)
     end_sessions(h, shard);
 }
 
-static bool is_awake(void *ctx, const struct identity *identity)
+static bool is_awake(void *ctx, const struct identity *identity, struct actor_usage *ret_usage)
 {
-    return code_session_find(ctx, identity) != NULL;
+    struct code_session *s = code_session_find(ctx, identity);
+    bool runs = s != NULL && s->isolate != NULL;
+    if (runs && ret_usage != NULL) {
+        struct code_usage usage = {0};
+        s->host->hooks->usage(s->isolate, false, &usage);
+        code_session_charge(s, &usage);
+        *ret_usage = (struct actor_usage){.calls = s->calls,
+                                          .cpu_us = usage.cpu_us,
+                                          .memory_bytes = s->host->hooks->memory(s->isolate)};
+    }
+    return runs;
 }
 
 void code_host_attach(struct code_host *h)
@@ -90,7 +100,7 @@ static bool make_room(struct code_host *h)
     LIST_FOREACH (link, &h->by_use) {
         struct code_session *s = LIST_ENTRY(link, struct code_session, by_use);
         if (is_idle(s) && !s->is_busy) {
-            code_session_end(s, ERR_ACTOR_CUT_OFF);
+            code_session_end(s, CODE_END_ROOM, ERR_ACTOR_CUT_OFF);
             return true;
         }
     }
@@ -108,7 +118,7 @@ struct code_session *code_session_for(struct code_host *h, struct shard *shard,
 {
     struct code_session *s = code_session_find(h, who->identity);
     if (s != NULL && is_idle(s) && is_old(s)) {
-        code_session_end(s, ERR_ACTOR_CUT_OFF);
+        code_session_end(s, CODE_END_DEPLOYED, ERR_ACTOR_CUT_OFF);
         s = NULL;
     }
     *ret_is_new = s == NULL;
@@ -157,7 +167,7 @@ static void before_registry(struct code_host *h, const struct request *r)
     }
     s = code_session_find(h, &r->identity);
     if (s != NULL && (r->kind == REQUEST_ACTOR_DELETE || is_idle(s))) {
-        code_session_end(s, ERR_ACTOR_CUT_OFF);
+        code_session_end(s, CODE_END_SLEPT, ERR_ACTOR_CUT_OFF);
     }
 }
 
@@ -210,7 +220,7 @@ static void expire(struct code_host *h)
         struct code_event *e = CONTAINER_OF(n, struct code_event, deadline);
         struct code_session *s = e->session;
         if (s->is_run) {
-            code_session_stop_run(s, "wall_exceeded");
+            code_session_stop_run(s, CODE_END_WALL);
         } else {
             code_event_time_out(e);
         }
@@ -221,7 +231,7 @@ static void stop_runaway(struct code_session *s)
 {
     struct buf exception = {0};
     if (s->is_run) {
-        code_session_stop_run(s, "cpu_exceeded");
+        code_session_stop_run(s, CODE_END_CPU);
         return;
     }
     value_put_map(&exception, 2);
@@ -229,7 +239,7 @@ static void stop_runaway(struct code_session *s)
     value_put_text(&exception, "Error");
     value_put_text(&exception, "message");
     value_put_text(&exception, "The actor's code used more CPU time than it may.");
-    code_session_cut(s, buf_slice(&exception));
+    code_session_cut(s, CODE_END_CPU, buf_slice(&exception));
     buf_done(&exception);
 }
 
@@ -239,6 +249,7 @@ static uint64_t look(struct code_session *s)
     struct code_usage usage = {0};
     uint64_t max_us = (uint64_t)s->limits.cpu_ms * 1000;
     s->host->hooks->usage(s->isolate, false, &usage);
+    code_session_charge(s, &usage);
     uint64_t used_us = usage.cpu_us - s->cpu_since_us;
     if (used_us >= max_us ||
         (s->state == CODE_STARTING && s->began_ms + CODE_START_MS <= s->host->now_ms)) {
@@ -282,7 +293,7 @@ static void end_idle(struct code_host *h)
             return;
         }
         if (may_sleep(s) && sleeps_ms(s) <= h->now_ms) {
-            code_session_end(s, ERR_ACTOR_CUT_OFF);
+            code_session_end(s, CODE_END_IDLE, ERR_ACTOR_CUT_OFF);
         }
     }
 }

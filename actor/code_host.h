@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "actor/code_stats.h"
 #include "actor/registry.h"
 #include "actor/request.h"
 #include "actor/socket_set.h"
@@ -98,6 +99,7 @@ struct code_hooks {
     void (*kill)(struct isolate *i); /* it is gone: nothing more is heard of it */
     /* `wants_peak`: of its memory, which costs more to know. */
     void (*usage)(struct isolate *i, bool wants_peak, struct code_usage *ret);
+    uint64_t (*memory)(struct isolate *i); /* bytes that it has now */
     /* The identity of a name, of a hexadecimal id, or a new one: 64 hexadecimal digits. False: the
      * text is no id of that class. */
     bool (*identify)(void *ctx, struct slice ns, struct slice class, struct slice name,
@@ -121,14 +123,6 @@ struct code_hooks {
 struct code_call {
     struct code_session *session;
     uint64_t ask;
-};
-
-struct code_stats {
-    uint64_t events;
-    uint64_t sessions;   /* begun */
-    uint64_t cut_off;    /* sessions that ended with events under way */
-    uint64_t cpu_us;     /* of those that have ended */
-    uint64_t frames_bad; /* isolates killed for what they said */
 };
 
 struct code_host {

@@ -38,6 +38,9 @@ struct code_session {
     struct bytes *fetch_grant;    /* of a run; NULL: none */
     struct code_usage last_usage; /* once its isolate is gone */
     uint64_t cpu_since_us;        /* its CPU time when the newest event came */
+    uint64_t cpu_counted_us;      /* of it: what the statistics have */
+    uint64_t calls;               /* events that it was given */
+    struct code_class_stats *of_class;
     struct heap_node check;
     struct buf logs; /* of a run: documents */
     uint32_t log_count;
@@ -121,13 +124,15 @@ struct code_session *code_session_for(struct code_host *h, struct shard *shard,
 /* code_session.c; `run`: the request of execute, or NULL. */
 struct code_session *code_session_new(struct code_host *h, struct shard *shard,
                                       const struct code_who *who, const struct request *run);
-void code_session_end(struct code_session *s, enum err err);
+void code_session_end(struct code_session *s, enum code_ending how, enum err err);
 /* Logs an exception that nobody caught, and returns it as it is shown: the caller's. */
 struct bytes *code_session_thrown(struct code_session *s, struct slice exception);
 /* Those that the isolate has get the exception, in doubt; those that it has not may be tried again. */
-void code_session_cut(struct code_session *s, struct slice exception);
-void code_session_fail_start(struct code_session *s, struct slice exception);
-void code_session_stop_run(struct code_session *s, const char *code);
+void code_session_cut(struct code_session *s, enum code_ending how, struct slice exception);
+void code_session_fail_start(struct code_session *s, enum code_ending how, struct slice exception);
+void code_session_stop_run(struct code_session *s, enum code_ending how);
+/* The statistics have all of the CPU time that its process took so far. */
+void code_session_charge(struct code_session *s, const struct code_usage *usage);
 struct code_session *code_session_find(const struct code_host *h, const struct identity *identity);
 void code_session_free_if_over(struct code_session *s);
 void code_session_start(struct code_session *s, struct slice run_body);

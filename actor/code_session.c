@@ -91,6 +91,7 @@ struct code_session *code_session_new(struct code_host *h, struct shard *shard,
     list_append(&h->by_use, &s->by_use);
     h->session_count++;
     h->stats.sessions++;
+    s->of_class = code_stats_class(&h->stats, s->address.ns, s->address.class);
     if (!s->is_run) {
         map_add(&h->sessions, &s->by_identity, hash_of_identity(&s->identity));
     }
@@ -137,6 +138,8 @@ uint64_t code_session_version(const struct code_session *s)
 struct bytes *code_session_thrown(struct code_session *s, struct slice exception)
 {
     struct buf shown = {0};
+    s->host->stats.exceptions++;
+    s->of_class->exceptions++;
     s->host->hooks->thrown(s->host->ctx, s, exception, &shown);
     struct bytes *copy = bytes_new(buf_slice(&shown));
     buf_done(&shown);
@@ -198,24 +201,36 @@ static void fail_events(struct code_session *s, enum err err, struct slice excep
     }
 }
 
+void code_session_charge(struct code_session *s, const struct code_usage *usage)
+{
+    if (usage->cpu_us > s->cpu_counted_us) { /* 0: it is gone */
+        uint64_t new_us = usage->cpu_us - s->cpu_counted_us;
+        s->host->stats.cpu_us += new_us;
+        s->of_class->cpu_us += new_us;
+        s->cpu_counted_us = usage->cpu_us;
+    }
+}
+
 static void forget_isolate(struct code_session *s)
 {
     struct code_usage usage = {0};
     if (s->isolate != NULL) {
         s->host->hooks->usage(s->isolate, false, &usage);
-        s->host->stats.cpu_us += usage.cpu_us;
+        code_session_charge(s, &usage);
         s->host->hooks->kill(s->isolate);
         s->isolate = NULL;
     }
 }
 
-static void end(struct code_session *s, enum err err, struct slice exception, bool fails_all)
+static void end(struct code_session *s, enum code_ending how, enum err err, struct slice exception,
+                bool fails_all)
 {
     struct code_host *h = s->host;
     if (s->state == CODE_ENDED) {
         return;
     }
     session_move(s, CODE_ENDED);
+    h->stats.ended[how]++;
     h->stats.cut_off += s->client_count > 0 && !s->is_run ? 1 : 0;
     if (!s->is_run) {
         map_remove(&h->sessions, &s->by_identity);
@@ -235,25 +250,29 @@ static void end(struct code_session *s, enum err err, struct slice exception, bo
     code_session_free_if_over(s);
 }
 
-void code_session_end(struct code_session *s, enum err err)
+void code_session_end(struct code_session *s, enum code_ending how, enum err err)
 {
-    end(s, err, SLICE(""), false);
+    end(s, how, err, SLICE(""), false);
 }
 
 /* It never began: what waits for it has that error. */
 static void end_unborn(struct code_session *s, enum err err)
 {
-    end(s, err, SLICE(""), true);
+    end(s, CODE_END_UNBORN, err, SLICE(""), true);
 }
 
-void code_session_cut(struct code_session *s, struct slice exception)
+void code_session_cut(struct code_session *s, enum code_ending how, struct slice exception)
 {
-    end(s, ERR_ACTOR_CUT_OFF, exception, false);
+    end(s, how, ERR_ACTOR_CUT_OFF, exception, false);
 }
 
 /* A run that went over a limit, or died, has that for an answer; a document says what it threw. */
-static void stop_run(struct code_session *s, const char *code, struct slice exception)
+static void stop_run(struct code_session *s, enum code_ending how, struct slice exception)
 {
+    const char *code = how == CODE_END_CPU      ? "cpu_exceeded"
+                       : how == CODE_END_WALL   ? "wall_exceeded"
+                       : how == CODE_END_MEMORY ? "memory_exceeded"
+                                                : "exception";
     struct buf body = {0};
     struct code_event *e = LIST_FIRST(&s->events, struct code_event, link);
     if (e != NULL && e->request != NULL &&
@@ -263,12 +282,12 @@ static void stop_run(struct code_session *s, const char *code, struct slice exce
         code_event_answer(e);
         code_event_free(e);
     }
-    code_session_end(s, ERR_ACTOR_CUT_OFF);
+    code_session_end(s, how, ERR_ACTOR_CUT_OFF);
 }
 
-void code_session_stop_run(struct code_session *s, const char *code)
+void code_session_stop_run(struct code_session *s, enum code_ending how)
 {
-    stop_run(s, code, SLICE(""));
+    stop_run(s, how, SLICE(""));
 }
 
 static bool is_syntax_error(struct slice exception)
@@ -279,14 +298,14 @@ static bool is_syntax_error(struct slice exception)
            slice_equal_str(name, "SyntaxError");
 }
 
-void code_session_fail_start(struct code_session *s, struct slice exception)
+void code_session_fail_start(struct code_session *s, enum code_ending how, struct slice exception)
 {
     if (s->is_run && is_syntax_error(exception)) {
-        end(s, ERR_INVALID_CODE, exception, true);
+        end(s, how, ERR_INVALID_CODE, exception, true);
     } else if (s->is_run) {
-        stop_run(s, "exception", exception);
+        stop_run(s, how, exception);
     } else {
-        end(s, ERR_ACTOR_EXCEPTION, exception, true);
+        end(s, how, ERR_ACTOR_EXCEPTION, exception, true);
     }
 }
 
@@ -294,9 +313,9 @@ void code_bad_frame(struct code_session *s)
 {
     s->host->stats.frames_bad++;
     if (s->is_run) {
-        code_session_stop_run(s, "exception");
+        code_session_stop_run(s, CODE_END_PROTOCOL);
     } else {
-        code_session_end(s, ERR_ACTOR_CUT_OFF);
+        code_session_end(s, CODE_END_PROTOCOL, ERR_ACTOR_CUT_OFF);
     }
 }
 
@@ -305,9 +324,10 @@ void code_host_on_end(struct code_session *s, const struct code_end *end)
     PRE(s->magic == CODE_SESSION_MAGIC && s->state != CODE_ENDED);
     s->isolate = NULL; /* it is gone */
     s->last_usage = end->usage;
-    s->host->stats.cpu_us += end->usage.cpu_us;
+    enum code_ending how = end->out_of_memory ? CODE_END_MEMORY : CODE_END_DIED;
+    code_session_charge(s, &end->usage);
     if (s->is_run) {
-        code_session_stop_run(s, end->out_of_memory ? "memory_exceeded" : "exception");
+        code_session_stop_run(s, how);
         return;
     }
     struct buf exception = {0};
@@ -319,9 +339,9 @@ void code_host_on_end(struct code_session *s, const struct code_end *end)
                                                   : "The actor's isolate died.");
     /* Those that it has not seen go to the next one, unless it dies of its own start. */
     if (s->state == CODE_STARTING) {
-        code_session_fail_start(s, buf_slice(&exception));
+        code_session_fail_start(s, how, buf_slice(&exception));
     } else {
-        code_session_cut(s, buf_slice(&exception));
+        code_session_cut(s, how, buf_slice(&exception));
     }
     buf_done(&exception);
 }
@@ -415,7 +435,9 @@ static void send_event(struct code_session *s, struct code_event *e)
     code_frame_event(e, &frame);
     code_event_move(e, CODE_EVENT_SENT);
     s->host->hooks->usage(s->isolate, false, &usage);
+    code_session_charge(s, &usage);
     s->cpu_since_us = usage.cpu_us;
+    s->calls++;
     code_frame_send(s, &frame);
 }
 
@@ -517,7 +539,7 @@ static void tell(struct code_session *s, struct value_iter *frame)
     } else if (slice_equal_str(type, "busy")) {
         s->is_busy = value_get_uint(args, &n) && n > 0;
     } else if (slice_equal_str(type, "abort")) {
-        code_session_end(s, ERR_ACTOR_CUT_OFF);
+        code_session_end(s, CODE_END_ABORTED, ERR_ACTOR_CUT_OFF);
     } else if (is_of_sockets(type) && !code_socket_tell(s, type, args)) {
         code_bad_frame(s);
     }
@@ -544,7 +566,7 @@ static void failed(struct code_session *s, struct value_iter *frame)
         return;
     }
     struct bytes *copy = bytes_new(exception);
-    code_session_fail_start(s, bytes_slice(copy));
+    code_session_fail_start(s, CODE_END_THREW, bytes_slice(copy));
     bytes_unref(copy);
 }
 

@@ -88,7 +88,7 @@ static void end_event(struct code_turn *t, struct request *r)
         answer_with(e, r);
     }
     if (is_lost) { /* what it holds in memory is not what storage holds any more */
-        code_session_end(s, ERR_ACTOR_CUT_OFF);
+        code_session_end(s, CODE_END_RESET, ERR_ACTOR_CUT_OFF);
     }
 }
 
@@ -173,14 +173,14 @@ static void on_turn(struct request *r)
         break;
     case CODE_TURN_WRITE:
         if (r->reply.err != ERR_OK) {
-            code_session_end(s, ERR_ACTOR_CUT_OFF);
+            code_session_end(s, CODE_END_RESET, ERR_ACTOR_CUT_OFF);
         }
         break;
     case CODE_TURN_TELL:
         if (r->reply.err == ERR_OK) {
             code_socket_say(s, &t->letters);
         } else {
-            code_session_end(s, ERR_ACTOR_CUT_OFF);
+            code_session_end(s, CODE_END_RESET, ERR_ACTOR_CUT_OFF);
         }
         break;
     }

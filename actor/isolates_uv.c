@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "actor/isolate_frame.h"
+#include "actor/isolate_proc.h"
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -18,8 +19,8 @@
 enum {
     ISOLATE_MAGIC = 0x69736f02,
     READ_BYTES = 64 * 1024,
-    READS_MAX = 8, /* of one isolate, in one go */
-    STATUS_BYTES = 4096,
+    READS_MAX = 8,  /* of one isolate, in one go */
+    LOOKS_MAX = 16, /* at the memory of isolates, in one go */
 };
 
 struct isolate {
@@ -38,7 +39,8 @@ struct isolate {
     struct buf unsent;
     struct channel_inbox inbox;
     struct isolate_user *user; /* NULL: nobody's, or killed */
-    uint64_t memory_bytes;
+    uint64_t memory_bytes;     /* that it may have */
+    uint64_t seen_bytes;       /* that it had when it was looked at last */
     bool is_paused;
     bool has_hung_up; /* it waits for what EXITED says of it */
     bool is_killed;
@@ -81,6 +83,7 @@ static void forget(struct isolate *i)
     i->is_killed = true;
     i->user = NULL;
     i->isolates->count--;
+    i->isolates->memory_bytes -= i->seen_bytes;
     if (i->zygote != NULL) {
         i->zygote->isolates--;
         close_if_done(i->isolates, i->zygote);
@@ -213,26 +216,18 @@ void isolate_pause(struct isolate *i, bool paused)
     poll_for(i);
 }
 
-static uint64_t peak_bytes(int32_t pid)
-{
-    char path[64];
-    char text[STATUS_BYTES];
-    (void)snprintf(path, sizeof path, "/proc/%d/status", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return 0;
-    }
-    ssize_t n = read(fd, text, sizeof text - 1);
-    (void)close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    const char *line = strstr(text, "\nVmHWM:");
-    return line != NULL ? strtoull(line + sizeof "\nVmHWM:" - 1, NULL, 10) * 1024 : 0;
-}
-
 void isolate_usage(const struct isolate *i, bool wants_peak, struct isolate_usage *ret)
 {
     *ret = (struct isolate_usage){.cpu_us = clock_process_us(i->pid)};
-    ret->peak_bytes = wants_peak && i->pid > 0 ? peak_bytes(i->pid) : 0;
+    ret->peak_bytes = wants_peak ? isolate_proc_peak_bytes(i->pid) : 0;
+}
+
+uint64_t isolate_memory_bytes(struct isolate *i)
+{
+    uint64_t bytes = isolate_proc_memory_bytes(i->pid);
+    i->isolates->memory_bytes += bytes - i->seen_bytes;
+    i->seen_bytes = bytes;
+    return bytes;
 }
 
 /* The zygotes */
@@ -476,6 +471,25 @@ static size_t count_warm(const struct isolates *p, uint64_t memory_bytes)
         count += LIST_ENTRY(link, struct isolate, warm)->memory_bytes == memory_bytes ? 1 : 0;
     }
     return count;
+}
+
+size_t isolates_warm_count(const struct isolates *p)
+{
+    size_t count = 0;
+    LIST_FOREACH (link, &p->warm) {
+        count++;
+    }
+    return count;
+}
+
+void isolates_look_at_memory(struct isolates *p)
+{
+    for (size_t left = p->count < LOOKS_MAX ? p->count : LOOKS_MAX; left > 0; left--) {
+        struct isolate *i = LIST_FIRST(&p->all, struct isolate, link);
+        (void)isolate_memory_bytes(i);
+        list_remove(&i->link);
+        list_append(&p->all, &i->link);
+    }
 }
 
 static void warm_up(struct isolates *p, uint64_t memory_bytes)

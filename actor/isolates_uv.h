@@ -85,6 +85,7 @@ struct isolates {
     uint64_t retry_ms;
     uint64_t now_ms;
     bool is_closed;
+    uint64_t memory_bytes; /* of all, as they were looked at last */
     struct isolates_stats stats;
     uint32_t layers;
     uint64_t sizes[ISOLATES_SIZES_MAX];
@@ -101,11 +102,15 @@ void isolates_close(struct isolates *p); /* all are killed; handles go as the lo
 struct isolate *isolates_take(struct isolates *p, const struct isolate_limits *limits,
                               struct isolate_user *user);
 void isolates_flush(struct isolates *p, uint64_t now_ms);
+size_t isolates_warm_count(const struct isolates *p);
+/* At that of some, which each costs a file of /proc; in turn, so that none is left out. */
+void isolates_look_at_memory(struct isolates *p);
 
 void isolate_send(struct isolate *i, struct slice frame); /* without its head */
 void isolate_pause(struct isolate *i, bool paused);
 void isolate_kill(struct isolate *i);
 struct isolate_user *isolate_user(const struct isolate *i);
+uint64_t isolate_memory_bytes(struct isolate *i); /* that it has now */
 void isolate_usage(const struct isolate *i, bool wants_peak, struct isolate_usage *ret);
 
 #endif

@@ -49,6 +49,7 @@ struct actor_facts {
     bool is_awake;
     const struct shard *shard;
     const struct meta *meta;
+    const struct actor_usage *usage; /* NULL: its code does not run */
 };
 void actor_facts_answer(struct request *r, const struct actor_facts *f);
 

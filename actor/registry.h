@@ -29,6 +29,13 @@ enum {
     REQUEST_TIMEOUT_MS_MAX = 600 * 1000,
 };
 
+/* Of an actor's code, since it woke. */
+struct actor_usage {
+    uint64_t calls; /* calls, requests, timers, messages */
+    uint64_t cpu_us;
+    uint64_t memory_bytes; /* that its process has now */
+};
+
 struct registry_stats {
     uint64_t turns;
     uint64_t woken;
@@ -41,8 +48,9 @@ struct registry {
     /* Hears of each batch that changed the index of due times, once it is durable. NULL: nobody */
     void (*on_due)(void *ctx, struct shard *s, struct slice batch);
     void *on_due_ctx;
-    /* Whether the actor's code is awake (actor/code_host.h). NULL: there is no code. */
-    bool (*has_code)(void *ctx, const struct identity *identity);
+    /* Whether the actor's code is awake (actor/code_host.h), and what it has taken since; NULL: that is not
+     * wanted. NULL: there is no code. */
+    bool (*has_code)(void *ctx, const struct identity *identity, struct actor_usage *ret_usage);
     void *has_code_ctx;
     struct zone_cache zones;
     bool allow_private_targets; /* webhooks may go there */

@@ -12,6 +12,7 @@
 #include "node/metrics.h"
 #include "node/node.h"
 #include "node/order_http.h"
+#include "node/status_show.h"
 #include "node/tokens.h"
 #include "rpc/value.h"
 
@@ -71,11 +72,23 @@ static void answer_metrics(struct worker *w, struct http_exchange *x)
     worker_publish_report(w);
     struct worker_report *reports = copy_reports(n);
     struct buf text = {0};
-    metrics_write(reports, n->worker_count, &text);
+    metrics_write(n, reports, n->worker_count, &text);
     struct bytes *body = bytes_new(buf_slice(&text));
     http_respond(x, 200, &type, 1, body);
     bytes_unref(body);
     buf_done(&text);
+    mem_free(reports);
+}
+
+static void answer_status(struct worker *w, struct http_exchange *x)
+{
+    struct node *n = w->node;
+    worker_publish_report(w);
+    struct worker_report *reports = copy_reports(n);
+    struct buf doc = {0};
+    status_show(n, reports, n->worker_count, &doc);
+    answer_document(x, 200, buf_slice(&doc), accepted_form(http_exchange_request(x)));
+    buf_done(&doc);
     mem_free(reports);
 }
 
@@ -146,6 +159,9 @@ void admin_answer(struct worker *w, struct http_exchange *x, const struct route 
         return;
     case ROUTE_METRICS:
         answer_metrics(w, x);
+        return;
+    case ROUTE_STATUS:
+        answer_status(w, x);
         return;
     case ROUTE_CLUSTER:
         cluster_open(w, x);

@@ -1,5 +1,7 @@
 #include "node/code.h"
 
+#include <string.h>
+
 #include "base/hex.h"
 #include "base/invariant.h"
 #include "base/log.h"
@@ -277,6 +279,7 @@ static const struct code_hooks hooks = {.version = version_of,
                                         .pause = isolate_pause,
                                         .kill = kill_isolate,
                                         .usage = usage_of,
+                                        .memory = isolate_memory_bytes,
                                         .identify = identify,
                                         .call = call_actor,
                                         .fetch = fetch,
@@ -294,6 +297,23 @@ void code_open(struct code *c, struct worker *w)
     code_host_init(&c->host, &w->registry, &hooks, c);
     isolates_open(&c->isolates, &w->loop, w->node->launch, sizes, sizeof sizes / sizeof sizes[0]);
     egress_uv_open(&c->egress, &w->loop, w->node->launch, NULL, NULL);
+}
+
+void code_tell(struct code *c, struct code_report *ret)
+{
+    isolates_look_at_memory(&c->isolates);
+    *ret = (struct code_report){.stats = c->host.stats,
+                                .sessions = c->host.session_count,
+                                .isolates = c->isolates.count,
+                                .isolates_warm = isolates_warm_count(&c->isolates),
+                                .isolate_memory_bytes = c->isolates.memory_bytes,
+                                .isolate_layers = c->isolates.layers,
+                                .isolate_stats = c->isolates.stats,
+                                .egress_layers = c->egress.client.layers,
+                                .egress = c->egress.client.counters};
+    ret->egress.requests += c->fetches_denied;
+    ret->egress.denied += c->fetches_denied;
+    memcpy(ret->no_code, c->isolates.text, sizeof ret->no_code);
 }
 
 void code_close(struct code *c)

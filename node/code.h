@@ -6,6 +6,7 @@
 #include "actor/code_host.h"
 #include "actor/egress_client_uv.h"
 #include "actor/isolates_uv.h"
+#include "node/code_report.h"
 
 struct worker;
 
@@ -14,10 +15,13 @@ struct code {
     struct isolates isolates;
     struct code_host host;
     struct egress_uv egress;
-    struct buf bindings; /* of the class that was looked for last */
-    struct list checks;  /* of code before it is deployed */
-    size_t call_count;   /* of other actors, under way */
+    struct buf bindings;     /* of the class that was looked for last */
+    struct list checks;      /* of code before it is deployed */
+    size_t call_count;       /* of other actors, under way */
+    uint64_t fetches_denied; /* where nobody may be asked: no process has them */
 };
+
+void code_tell(struct code *c, struct code_report *ret);
 
 void code_open(struct code *c, struct worker *w); /* the loop is there */
 void code_close(struct code *c);                  /* before registry_done */

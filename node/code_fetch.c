@@ -159,6 +159,7 @@ void code_fetch_begin(struct code *c, struct code_call *call, struct slice args)
         return;
     }
     if (!take_allow(c, s, &ask)) {
+        c->fetches_denied++;
         answer_err(call, ERR_EGRESS_DENIED, "No host may be asked from here.");
         return;
     }

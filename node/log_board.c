@@ -67,6 +67,14 @@ void log_board_remove(struct log_board *b, struct log_queue *q)
     buf_done(&q->text);
 }
 
+uint32_t log_board_streams(struct log_board *b)
+{
+    (void)pthread_mutex_lock(&b->mutex);
+    uint32_t count = b->stream_count;
+    (void)pthread_mutex_unlock(&b->mutex);
+    return count;
+}
+
 static bool has_filter(const struct log_filter *filters, size_t count, const struct log_filter *f)
 {
     for (size_t i = 0; i < count; i++) {

@@ -84,6 +84,8 @@ bool log_filter_fits(const struct log_filter *f, const struct log_who *who);
 enum err log_board_add(struct log_board *b, struct log_queue *q) MUST_CHECK;
 void log_board_remove(struct log_board *b, struct log_queue *q);
 
+uint32_t log_board_streams(struct log_board *b); /* that are open */
+
 /* The filters of this node's streams, each once. Returns how many. */
 size_t log_board_filters(struct log_board *b, struct log_filter ret_filters[LOG_STREAMS_MAX]);
 

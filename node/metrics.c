@@ -30,7 +30,7 @@ static const struct metric metrics[] = {
 #undef M
 };
 
-static void head(struct buf *out, const char *name, const char *type, const char *help)
+void metrics_head(struct buf *out, const char *name, const char *type, const char *help)
 {
     buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
@@ -48,7 +48,7 @@ static void write_histogram(struct buf *out, const char *name, const char *help,
                             const struct histogram *h)
 {
     uint64_t below = 0;
-    head(out, name, "histogram", help);
+    metrics_head(out, name, "histogram", help);
     for (int n = 0; n < HISTOGRAM_BUCKETS; n++) {
         below += h->buckets[n];
         if (n < HISTOGRAM_BUCKETS - 1) {
@@ -77,7 +77,7 @@ static void write_counts(const struct worker_report *reports, uint32_t count, st
 #include "node/route.def"
 #undef X
     };
-    head(out, "dormouse_requests_total", "counter", "Requests by the route they named.");
+    metrics_head(out, "dormouse_requests_total", "counter", "Requests by the route they named.");
     for (int route = 0; route < ROUTE_COUNT; route++) {
         uint64_t sum = 0;
         for (uint32_t i = 0; i < count; i++) {
@@ -88,8 +88,8 @@ static void write_counts(const struct worker_report *reports, uint32_t count, st
                        sum);
         }
     }
-    head(out, "dormouse_errors_total", "counter",
-         "Requests that ended as an error, by its reason.");
+    metrics_head(out, "dormouse_errors_total", "counter",
+                 "Requests that ended as an error, by its reason.");
     for (int err = ERR_OK + 1; err < ERR_COUNT; err++) {
         uint64_t sum = 0;
         for (uint32_t i = 0; i < count; i++) {
@@ -127,7 +127,8 @@ static void write_peers(const struct worker_report *reports, uint32_t count, str
     }
 }
 
-void metrics_write(const struct worker_report *reports, uint32_t count, struct buf *out)
+void metrics_write(const struct node *n, const struct worker_report *reports, uint32_t count,
+                   struct buf *out)
 {
     struct histogram flushes = {0};
     struct histogram commits = {0};
@@ -135,15 +136,16 @@ void metrics_write(const struct worker_report *reports, uint32_t count, struct b
         add_histogram(&flushes, &reports[i].engine.flushes);
         add_histogram(&commits, &reports[i].engine.commits);
     }
-    head(out, "dormouse_build_info", "gauge", "Always 1; the version is a label.");
+    metrics_head(out, "dormouse_build_info", "gauge", "Always 1; the version is a label.");
     buf_printf(out, "dormouse_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
     for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) {
         const struct metric *m = &metrics[i];
-        head(out, m->name, m->type, m->help);
+        metrics_head(out, m->name, m->type, m->help);
         buf_printf(out, "%s %" PRIu64 "\n", m->name, sum_of(reports, count, m->read));
     }
     write_counts(reports, count, out);
     write_peers(reports, count, out);
+    metrics_write_code(n, reports, count, out);
     write_histogram(out, "dormouse_wal_flush_seconds", "Durable writes of the log.", &flushes);
     write_histogram(out, "dormouse_commit_seconds", "Entries, from proposal to application.",
                     &commits);

@@ -110,6 +110,10 @@ struct worker_report {
     uint64_t snapshot_bytes_in;
     struct peer_stats peers[BOARD_NODES_MAX];
     size_t peer_count;
+    struct code_report code;
+    uint32_t log_streams; /* these three: of the first worker alone */
+    uint64_t log_lines;
+    uint64_t log_lines_lost;
 };
 
 struct worker {

@@ -139,7 +139,13 @@ void worker_publish_report(struct worker *w)
     if (w->is_listening) {
         r.tls = w->listener.conns.shared.counts;
     }
+    if (w->index == 0) { /* they are the node's */
+        r.log_streams = log_board_streams(&w->node->logs);
+        r.log_lines = atomic_load(&w->node->logs.lines);
+        r.log_lines_lost = atomic_load(&w->node->logs.lost);
+    }
     engine_stats(w->engine, &r.engine);
+    code_tell(&w->code, &r.code);
     log_changes(w, &r.engine);
     (void)pthread_mutex_lock(&w->node->mutex);
     w->report = r;

@@ -68,6 +68,11 @@ static void usage_of(struct isolate *i, bool wants_peak, struct code_usage *ret)
     *ret = (struct code_usage){.cpu_us = i->cpu_us, .peak_bytes = wants_peak ? i->peak_bytes : 0};
 }
 
+static uint64_t memory_of(struct isolate *i)
+{
+    return i->peak_bytes / 2;
+}
+
 static bool identify(void *ctx, struct slice ns, struct slice class, struct slice name,
                      struct slice hex, char ret_hex[2 * IDENTITY_BYTES + 1])
 {
@@ -137,6 +142,7 @@ static const struct code_hooks hooks = {.version = version_of,
                                         .pause = pause_reading,
                                         .kill = kill_isolate,
                                         .usage = usage_of,
+                                        .memory = memory_of,
                                         .identify = identify,
                                         .call = call_actor,
                                         .fetch = fetch,

@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "actor/isolate_frame.h"
 #include "base/mem.h"
 #include "rpc/json.h"
@@ -255,6 +257,47 @@ static void a_shard_that_is_lost_takes_its_isolates_along(void **state)
     expect_answer(&a, ERR_OUTCOME_UNKNOWN);
     assert_true(i->is_killed);
     asked_done(&a);
+}
+
+/* Statistics */
+
+static void what_code_took_and_how_it_ended_is_counted_by_its_class(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    i->cpu_us = 2600;
+    say_and_settle(w, i, "[68,1,false,{\"name\":\"Error\",\"message\":\"no\"},null]");
+    asked_done(&a);
+    const struct code_stats *s = &w->host.stats;
+    assert_int_equal(s->class_count, 1);
+    assert_int_equal(s->classes[0].events, 1);
+    assert_int_equal(s->classes[0].exceptions, 1);
+    assert_int_equal(s->classes[0].cpu_us, 2600);
+    code_host_on_end(i->session,
+                     &(struct code_end){.out_of_memory = true, .usage = {.cpu_us = 3000}});
+    assert_int_equal(s->classes[0].cpu_us, 3000);
+    assert_int_equal(s->cpu_us, 3000);
+    assert_int_equal(s->ended[CODE_END_MEMORY], 1);
+}
+
+static void classes_beyond_the_bound_are_counted_as_one(void **state)
+{
+    (void)state;
+    struct code_stats s = {0};
+    struct code_stats sum = {0};
+    for (int i = 0; i < CODE_STATS_CLASSES_MAX + 5; i++) {
+        char ns[16];
+        (void)snprintf(ns, sizeof ns, "n%d", i);
+        code_stats_class(&s, slice_of_str(ns), SLICE("A"))->events++;
+        code_stats_class(&s, slice_of_str(ns), SLICE("A"))->events++;
+    }
+    assert_int_equal(s.class_count, CODE_STATS_CLASSES_MAX);
+    assert_int_equal(s.others.events, 10);
+    code_stats_add(&sum, &s);
+    code_stats_add(&sum, &s);
+    assert_int_equal(sum.classes[0].events, 4);
+    assert_int_equal(sum.others.events, 20);
 }
 
 /* Time */
@@ -540,6 +583,8 @@ TEST_MAIN(T(a_call_is_sent_once_its_class_has_started),
           T(what_code_logs_is_heard_and_a_long_line_is_cut_between_characters),
           T(what_is_no_method_is_no_exception_of_the_code),
           T(how_an_isolate_ended_is_heard_once_however_many_waited),
+          T(what_code_took_and_how_it_ended_is_counted_by_its_class),
+          cmocka_unit_test(classes_beyond_the_bound_are_counted_as_one),
           T(a_repeat_with_its_key_is_not_run_again),
           T(a_class_that_cannot_be_constructed_fails_all_that_wait),
           T(who_is_under_way_when_an_isolate_dies_is_in_doubt),
