@@ -235,7 +235,7 @@ static int close_form(struct reader *r, struct slice key, const struct form *f)
     } forms[] = {
         {"$map", VALUE_EXT_PAIRS},     {"$set", VALUE_EXT_SET},
         {"$bigint", VALUE_EXT_BIGINT}, {"$undefined", VALUE_EXT_UNDEFINED},
-        {"$error", VALUE_EXT_ERROR},
+        {"$error", VALUE_EXT_ERROR},   {"$js", VALUE_EXT_JS},
     };
     if (slice_equal_str(key, "$bytes")) {
         return form_bytes(r, f);

@@ -10,11 +10,18 @@
 
 #include "base/invariant.h"
 #include "rpc/json.h"
+#include "rpc/json_ref.h"
 #include "rpc/json_yajl.h"
 #include "rpc/value.h"
 #include "rpc/value_head.h"
 
-static void show(yajl_gen yajl, struct slice *rest);
+struct view {
+    yajl_gen yajl;
+    struct json_refs refs;
+    unsigned nesting; /* maps and arrays that are open */
+};
+
+static void show(struct view *v, struct slice *rest);
 
 static void done(yajl_gen_status status)
 {
@@ -62,64 +69,88 @@ static void show_float(yajl_gen yajl, double v)
     done(yajl_gen_number(yajl, text, (size_t)len));
 }
 
-/* Opens {"$name": for the value that follows; closed by yajl_gen_map_close. */
-static void open_form(yajl_gen yajl, const char *name)
+static void open_map(struct view *v)
 {
-    done(yajl_gen_map_open(yajl));
-    show_text(yajl, slice_of_str(name));
+    done(yajl_gen_map_open(v->yajl));
+    v->nesting++;
 }
 
-static void show_bytes(yajl_gen yajl, struct slice bytes)
+static void close_map(struct view *v)
 {
-    open_form(yajl, "$bytes");
+    v->nesting--;
+    done(yajl_gen_map_close(v->yajl));
+}
+
+/* Opens {"$name": for the value that follows; closed by close_map. */
+static void open_form(struct view *v, const char *name)
+{
+    open_map(v);
+    show_text(v->yajl, slice_of_str(name));
+}
+
+static void show_bytes(struct view *v, struct slice bytes)
+{
+    open_form(v, "$bytes");
     struct buf text = {0};
     size_t len = sodium_base64_encoded_len(bytes.len, sodium_base64_VARIANT_ORIGINAL);
     char *to = (char *)buf_extend(&text, len);
     (void)sodium_bin2base64(to, len, bytes.data, bytes.len, sodium_base64_VARIANT_ORIGINAL);
-    show_text(yajl, slice_of(text.data, len - 1)); /* without the NUL */
+    show_text(v->yajl, slice_of(text.data, len - 1)); /* without the NUL */
     buf_done(&text);
-    done(yajl_gen_map_close(yajl));
+    close_map(v);
 }
 
-static void show_date(yajl_gen yajl, struct slice doc)
+static void show_date(struct view *v, struct slice doc)
 {
-    open_form(yajl, "$date");
+    open_form(v, "$date");
     int64_t ms;
     if (value_get_date_ms(doc, &ms)) {
-        done(yajl_gen_integer(yajl, ms));
+        done(yajl_gen_integer(v->yajl, ms));
     } else {
-        done(yajl_gen_null(yajl));
+        done(yajl_gen_null(v->yajl));
     }
-    done(yajl_gen_map_close(yajl));
+    close_map(v);
 }
 
-static void show_form(yajl_gen yajl, const char *name, struct slice payload)
+static void show_form(struct view *v, const char *name, struct slice payload)
 {
-    open_form(yajl, name);
-    show(yajl, &payload);
-    done(yajl_gen_map_close(yajl));
+    open_form(v, name);
+    show(v, &payload);
+    close_map(v);
 }
 
-static void show_items(yajl_gen yajl, struct slice *rest, uint32_t count)
+static void show_items(struct view *v, struct slice *rest, uint32_t count)
 {
-    done(yajl_gen_array_open(yajl));
+    done(yajl_gen_array_open(v->yajl));
+    v->nesting++;
     for (uint32_t i = 0; i < count; i++) {
-        show(yajl, rest);
+        show(v, rest);
     }
-    done(yajl_gen_array_close(yajl));
+    v->nesting--;
+    done(yajl_gen_array_close(v->yajl));
 }
 
-static void show_entries(yajl_gen yajl, struct slice *rest, uint32_t count)
+static void show_entries(struct view *v, struct slice *rest, uint32_t count)
 {
-    done(yajl_gen_map_open(yajl));
+    open_map(v);
     for (uint32_t i = 0; i < 2 * count; i++) { /* keys are strings: yajl checks */
-        show(yajl, rest);
+        show(v, rest);
     }
-    done(yajl_gen_map_close(yajl));
+    close_map(v);
+}
+
+static void show_js(struct view *v, struct slice doc, struct slice payload)
+{
+    struct slice object;
+    if (json_refs_find(&v->refs, doc, v->nesting, &object)) {
+        show(v, &object);
+    } else {
+        show_form(v, "$js", payload);
+    }
 }
 
 /* The document at the start of `rest`, which moves behind it. */
-static void show(yajl_gen yajl, struct slice *rest)
+static void show(struct view *v, struct slice *rest)
 {
     struct value_head h;
     bool is_checked = value_head_read(*rest, &h);
@@ -129,46 +160,49 @@ static void show(yajl_gen yajl, struct slice *rest)
     *rest = slice_skip(*rest, (size_t)h.head_bytes + h.payload_bytes);
     switch (h.type) {
     case VALUE_NIL:
-        done(yajl_gen_null(yajl));
+        done(yajl_gen_null(v->yajl));
         return;
     case VALUE_BOOL:
-        done(yajl_gen_bool(yajl, h.number != 0));
+        done(yajl_gen_bool(v->yajl, h.number != 0));
         return;
     case VALUE_INT:
-        show_integer(yajl, &h);
+        show_integer(v->yajl, &h);
         return;
     case VALUE_FLOAT:
-        show_float(yajl, h.real);
+        show_float(v->yajl, h.real);
         return;
     case VALUE_STR:
-        show_text(yajl, payload);
+        show_text(v->yajl, payload);
         return;
     case VALUE_BIN:
-        show_bytes(yajl, payload);
+        show_bytes(v, payload);
         return;
     case VALUE_ARRAY:
-        show_items(yajl, rest, h.count);
+        show_items(v, rest, h.count);
         return;
     case VALUE_MAP:
-        show_entries(yajl, rest, h.count);
+        show_entries(v, rest, h.count);
         return;
     case VALUE_DATE:
-        show_date(yajl, doc);
+        show_date(v, doc);
         return;
     case VALUE_PAIRS:
-        show_form(yajl, "$map", payload);
+        show_form(v, "$map", payload);
         return;
     case VALUE_SET:
-        show_form(yajl, "$set", payload);
+        show_form(v, "$set", payload);
         return;
     case VALUE_BIGINT:
-        show_form(yajl, "$bigint", payload);
+        show_form(v, "$bigint", payload);
         return;
     case VALUE_UNDEFINED:
-        show_form(yajl, "$undefined", payload);
+        show_form(v, "$undefined", payload);
         return;
     case VALUE_ERROR:
-        show_form(yajl, "$error", payload);
+        show_form(v, "$error", payload);
+        return;
+    case VALUE_JS:
+        show_js(v, doc, payload);
         return;
     }
     UNREACHABLE();
@@ -182,8 +216,11 @@ void value_to_json(struct slice doc, struct buf *out)
     INVARIANT(yajl != NULL);
     int is_set = yajl_gen_config(yajl, yajl_gen_print_callback, print, out);
     INVARIANT(is_set);
-    show(yajl, &doc);
-    POST(doc.len == 0);
+    struct view v = {.yajl = yajl};
+    json_refs_init(&v.refs, doc);
+    show(&v, &doc);
+    POST(doc.len == 0 && v.nesting == 0);
+    json_refs_done(&v.refs);
     yajl_gen_free(yajl);
     json_locale_leave(locale);
 }

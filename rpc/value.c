@@ -82,7 +82,7 @@ bool value_get_bin(struct slice doc, struct slice *ret)
 
 bool value_get_payload(struct slice doc, struct slice *ret)
 {
-    return get_payload(doc, VALUE_PAIRS, VALUE_ERROR, ret);
+    return get_payload(doc, VALUE_PAIRS, VALUE_JS, ret);
 }
 
 bool value_get_date_ms(struct slice doc, int64_t *ret_ms)

@@ -14,6 +14,8 @@
  *      5 | VALUE_UNDEFINED | true                                           | {"$undefined":true}
  *      6 | VALUE_ERROR     | map; name, message and stack are strings where | {"$error":{...}}
  *        |                 | present, other members any value               |
+ *      7 | VALUE_JS        | array of scalars, the first a str: what only   | {"$js":["regexp","a","g"]}
+ *        |                 | JavaScript tells apart, see the prelude        |
  *
  * Except for the first line, the payload is the msgpack of what stands after the colon in JSON.
  * bin shows as {"$bytes":"<base64>"}. A plain map with such a single `$` key cannot come from JSON;
@@ -21,6 +23,7 @@
  *
  * Depth: an array, a map, VALUE_PAIRS, VALUE_SET and VALUE_ERROR each count one (the arrays inside
  * a VALUE_PAIRS payload count nothing); scalars, bytes and the other types count nothing.
+ * Scalars of a VALUE_JS: all but those that count, and VALUE_JS itself.
  *
  * Who brings bytes from outside calls value_check first. All readers below expect a checked document
  * and stop the node on any other. They allocate nothing; slices that they hand out are borrowed from
@@ -58,6 +61,7 @@ enum value_type {
     VALUE_BIGINT,
     VALUE_UNDEFINED,
     VALUE_ERROR,
+    VALUE_JS,
 };
 
 enum value_ext {
@@ -68,6 +72,7 @@ enum value_ext {
     VALUE_EXT_BIGINT = 4,
     VALUE_EXT_UNDEFINED = 5,
     VALUE_EXT_ERROR = 6,
+    VALUE_EXT_JS = 7,
 };
 
 #define VALUE_DATE_MS_MAX INT64_C(8640000000000000)
@@ -87,7 +92,7 @@ bool value_get_str(struct slice doc, struct slice *ret) MUST_CHECK;
 bool value_get_bin(struct slice doc, struct slice *ret) MUST_CHECK;
 bool value_get_date_ms(struct slice doc, int64_t *ret_ms) MUST_CHECK; /* rounded down */
 
-/* What the payload of VALUE_PAIRS, VALUE_SET, VALUE_BIGINT, VALUE_UNDEFINED, VALUE_ERROR holds. */
+/* What the payload of VALUE_PAIRS and of the types behind it holds. */
 bool value_get_payload(struct slice doc, struct slice *ret) MUST_CHECK;
 
 /* Arrays and maps, in their order:

@@ -191,6 +191,36 @@ static bool check_error(struct check *c, struct slice *payload, unsigned depth)
     return true;
 }
 
+static bool is_container(enum value_type type)
+{
+    return type == VALUE_ARRAY || type == VALUE_MAP || type == VALUE_PAIRS || type == VALUE_SET ||
+           type == VALUE_ERROR;
+}
+
+/* [kind, ...]: flat, so that it needs no depth. */
+static bool check_js(struct check *c, struct slice *payload, unsigned depth)
+{
+    struct value_head h;
+    if (!value_head_read(*payload, &h) || h.type != VALUE_ARRAY || h.count == 0) {
+        return refuse(c, "a $js is not an array that begins with its kind");
+    }
+    *payload = slice_skip(*payload, h.head_bytes);
+    for (uint32_t i = 0; i < h.count; i++) {
+        struct value_head item;
+        bool is_there = value_head_read(*payload, &item);
+        if (is_there && (is_container(item.type) || item.type == VALUE_JS)) {
+            return refuse(c, "a $js holds what is no scalar");
+        }
+        if (is_there && i == 0 && item.type != VALUE_STR) {
+            return refuse(c, "a $js is not an array that begins with its kind");
+        }
+        if (!check_one(c, payload, depth)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* All types of ext payloads, one level below which `depth` counts. */
 static bool check_payload(struct check *c, const struct value_head *h, struct slice payload,
                           unsigned depth)
@@ -209,6 +239,8 @@ static bool check_payload(struct check *c, const struct value_head *h, struct sl
     }
     if (h->ext == VALUE_EXT_ERROR) {
         is_good = check_error(c, &payload, depth);
+    } else if (h->ext == VALUE_EXT_JS) {
+        is_good = check_js(c, &payload, depth);
     } else {
         is_good = check_list(c, &payload, h->ext == VALUE_EXT_PAIRS, depth);
     }
@@ -216,12 +248,6 @@ static bool check_payload(struct check *c, const struct value_head *h, struct sl
         return refuse(c, "an ext value has bytes behind its end");
     }
     return is_good;
-}
-
-static bool is_container(enum value_type type)
-{
-    return type == VALUE_ARRAY || type == VALUE_MAP || type == VALUE_PAIRS || type == VALUE_SET ||
-           type == VALUE_ERROR;
 }
 
 /* One document at the start of `rest`, which moves behind it. `depth`: of the containers around. */

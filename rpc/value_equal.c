@@ -140,6 +140,7 @@ static bool equal_payloads(const struct value_head *h, struct slice a, struct sl
     case VALUE_SET:
     case VALUE_BIGINT:
     case VALUE_ERROR:
+    case VALUE_JS:
         return equal_one(&a, &b);
     case VALUE_NIL:
     case VALUE_UNDEFINED:

@@ -34,6 +34,9 @@ static bool ext_type(int8_t ext, enum value_type *ret)
     case VALUE_EXT_ERROR:
         *ret = VALUE_ERROR;
         return true;
+    case VALUE_EXT_JS:
+        *ret = VALUE_JS;
+        return true;
     default:
         return false;
     }

@@ -101,6 +101,7 @@ enum dormouse_type dormouse_node_type(struct dormouse_node node)
     case VALUE_BIGINT:
     case VALUE_UNDEFINED:
     case VALUE_ERROR:
+    case VALUE_JS:
         break;
     }
     return DORMOUSE_SPECIAL;

@@ -97,6 +97,7 @@ static void walk(struct slice doc, struct seen *s)
     case VALUE_BIGINT:
     case VALUE_UNDEFINED:
     case VALUE_ERROR:
+    case VALUE_JS:
         HOLDS(value_get_payload(doc, &payload));
         walk(payload, s);
         return;

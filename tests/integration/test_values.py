@@ -289,6 +289,7 @@ SPECIAL = [
     {"$bigint": "0"}, {"$bigint": "-123456789012345678901234567890"},
     {"$undefined": True},
     {"$error": {"name": "TypeError", "message": "no", "stack": "at x"}},
+    {"$js": ["regexp", "a+", "g"]}, {"$js": ["view", "Int16Array", 0, 1, {"$bytes": "AAE="}]},
 ]
 
 
@@ -306,7 +307,8 @@ def test_what_classes_store_is_shown_as_it_is_written(actor, value):
 @pytest.mark.parametrize("value", [
     {"$date": "now"}, {"$date": 1e300}, {"$map": {}}, {"$map": [[1]]}, {"$map": [[1, 2, 3]]},
     {"$set": {}}, {"$bigint": "1.5"}, {"$bigint": ""}, {"$bigint": 5}, {"$bigint": "-0x1"},
-    {"$undefined": False}, {"$error": "x"}, {"$error": {"name": 5}}], ids=json.dumps)
+    {"$undefined": False}, {"$error": "x"}, {"$error": {"name": 5}}, {"$js": []}, {"$js": [5]},
+    {"$js": ["box", []]}], ids=json.dumps)
 def test_a_bad_form_of_what_classes_store_is_400(actor, value):
     expect_problem(actor.put("k", value), 400, "invalid_value")
 

@@ -124,11 +124,80 @@ static void dollar_forms_show_again_as_they_were_written(void **state)
         "{\"$undefined\":true}",
         "{\"$error\":{\"name\":\"TypeError\",\"message\":\"m\",\"stack\":\"s\"}}",
         "{\"$error\":{}}",
+        "{\"$js\":[\"hole\"]}",
+        "{\"$js\":[\"view\",\"Int16Array\",0,1,{\"$bytes\":\"AAE=\"}]}",
         "{\"$other\":1}",
         "{\"$\":1}",
         "{\"$bytes\":1,\"b\":2}",
         "{\"do\":[{\"put\":\"k\",\"value\":{\"$bytes\":\"AA==\"}}]}"};
     expect_same_shown(same, sizeof same / sizeof same[0]);
+}
+
+/* What the first writes, read and shown again. */
+static void an_object_that_is_referred_to_shows_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json;
+        const char *shown;
+    } cases[] = {
+        {"[{\"a\":1},{\"$js\":[\"ref\",1]}]", "[{\"a\":1},{\"a\":1}]"},
+        {"[[1],{\"b\":[2]},{\"$js\":[\"ref\",3]},{\"$js\":[\"ref\",1]}]",
+         "[[1],{\"b\":[2]},[1],[2]]"},
+        {"[{\"$date\":5},{\"$js\":[\"ref\",1]}]", "[{\"$date\":5},{\"$date\":5}]"},
+        {"[{\"$bytes\":\"AA==\"},{\"$js\":[\"ref\",1]}]",
+         "[{\"$bytes\":\"AA==\"},{\"$bytes\":\"AA==\"}]"},
+        {"[{\"$map\":[[1,{\"$set\":[]}]]},{\"$js\":[\"ref\",1]},{\"$js\":[\"ref\",2]}]",
+         "[{\"$map\":[[1,{\"$set\":[]}]]},{\"$set\":[]},{\"$map\":[[1,{\"$set\":[]}]]}]"},
+        {"[[],{\"$js\":[\"view\",\"Int8Array\",0,1,{\"$bytes\":\"AA==\"}]},{\"$js\":[\"ref\",3]}]",
+         "[[],{\"$js\":[\"view\",\"Int8Array\",0,1,{\"$bytes\":\"AA==\"}]},[]]"},
+        {"[[],{\"$js\":[\"regexp\",\"a\",\"\"]},{\"$bigint\":\"1\"},{\"$undefined\":true},{\"$js\":"
+         "[\"hole\"]},"
+         "{\"$js\":[\"ref\",2]}]",
+         "[[],{\"$js\":[\"regexp\",\"a\",\"\"]},{\"$bigint\":\"1\"},{\"$undefined\":true},{\"$js\":"
+         "[\"hole\"]},"
+         "[]]"},
+        {"[[1],[{\"$js\":[\"ref\",2]}],{\"$js\":[\"ref\",1]}]", "[[1],[[1]],[[1]]]"},
+        /* From inside of its object, to none, and to one that comes later. */
+        {"{\"self\":{\"$js\":[\"ref\",1]}}", "{\"self\":{\"$js\":[\"ref\",1]}}"},
+        {"[{\"$js\":[\"ref\",2]},{\"$js\":[\"ref\",0]}]",
+         "[{\"$js\":[\"ref\",2]},{\"$js\":[\"ref\",0]}]"},
+        {"{\"$js\":[\"ref\",1]}", "{\"$js\":[\"ref\",1]}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf shown = {0};
+        struct buf doc = read_good(slice_of_str(cases[i].json), VALUE_DEPTH_MAX);
+        value_to_json(buf_slice(&doc), &shown);
+        expect_slice(buf_slice(&shown), slice_of_str(cases[i].shown));
+        buf_done(&doc);
+        buf_done(&shown);
+    }
+}
+
+/* [x0, [x0, x0], [x1, x1], ...]: its view without bounds would have 2^40 parts, 40 deep. */
+static void what_references_make_of_a_document_is_bounded(void **state)
+{
+    (void)state;
+    struct buf doc = {0};
+    struct buf shown = {0};
+    value_put_array(&doc, 41);
+    value_put_array(&doc, 0);
+    for (unsigned i = 0; i < 40; i++) {
+        value_put_array(&doc, 2);
+        for (unsigned k = 0; k < 2; k++) {
+            struct buf payload = {0};
+            value_put_array(&payload, 2);
+            value_put_text(&payload, "ref");
+            value_put_uint(&payload, 2);
+            value_put_ext_head(&doc, VALUE_EXT_JS, (uint32_t)payload.len);
+            buf_append_slice(&doc, buf_slice(&payload));
+            buf_done(&payload);
+        }
+    }
+    value_to_json(buf_slice(&doc), &shown);
+    assert_in_range(shown.len, 1000, 64 << 20);
+    buf_done(&doc);
+    buf_done(&shown);
 }
 
 static void other_spellings_show_in_the_short_form(void **state)
@@ -269,6 +338,11 @@ static void what_no_value_can_hold_is_an_invalid_value(void **state)
         {"{\"$bigint\":\"1n\"}", "$bigint"},
         {"{\"$undefined\":false}", "ext value"},
         {"{\"$undefined\":null}", "ext value"},
+        {"{\"$js\":{}}", "$js"},
+        {"{\"$js\":[]}", "$js"},
+        {"{\"$js\":[1]}", "$js"},
+        {"{\"$js\":[\"box\",[]]}", "$js"},
+        {"{\"$js\":[\"box\",{\"$js\":[\"hole\"]}]}", "$js"},
         {"{\"$error\":1}", "$error"},
         {"{\"$error\":{\"name\":1}}", "$error"},
         {"{\"$error\":{\"name\":\"a\",\"name\":\"a\"}}", "twice"},
@@ -460,7 +534,8 @@ static void put_random_entries(struct source *r, struct buf *doc, unsigned level
 static void put_random_ext(struct source *r, struct buf *doc, unsigned levels)
 {
     static const enum value_ext exts[] = {VALUE_EXT_NO_TIME, VALUE_EXT_PAIRS,     VALUE_EXT_SET,
-                                          VALUE_EXT_BIGINT,  VALUE_EXT_UNDEFINED, VALUE_EXT_ERROR};
+                                          VALUE_EXT_BIGINT,  VALUE_EXT_UNDEFINED, VALUE_EXT_ERROR,
+                                          VALUE_EXT_JS};
     enum value_ext ext = exts[draw(r, sizeof exts / sizeof exts[0])];
     struct buf payload = {0};
     if (ext == VALUE_EXT_NO_TIME) {
@@ -469,6 +544,10 @@ static void put_random_ext(struct source *r, struct buf *doc, unsigned levels)
         value_put_bool(&payload, true);
     } else if (ext == VALUE_EXT_BIGINT) {
         value_put_text(&payload, draw(r, 2) == 0 ? "-98765432109876543210" : "10");
+    } else if (ext == VALUE_EXT_JS) {
+        value_put_array(&payload, 2);
+        value_put_text(&payload, "box");
+        value_put_uint(&payload, draw(r, 20));
     } else if (ext == VALUE_EXT_ERROR) {
         put_random_entries(r, &payload, levels);
     } else if (ext == VALUE_EXT_SET) {
@@ -564,6 +643,8 @@ static void random_values_survive_the_way_through_json(void **state)
 TEST_MAIN(cmocka_unit_test(json_shows_again_as_it_was_written),
           cmocka_unit_test(dollar_forms_show_again_as_they_were_written),
           cmocka_unit_test(other_spellings_show_in_the_short_form),
+          cmocka_unit_test(an_object_that_is_referred_to_shows_again),
+          cmocka_unit_test(what_references_make_of_a_document_is_bounded),
           cmocka_unit_test(malformed_json_is_a_bad_request_with_its_place),
           cmocka_unit_test(what_no_value_can_hold_is_an_invalid_value),
           cmocka_unit_test(depth_is_counted_in_levels_of_the_value),

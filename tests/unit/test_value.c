@@ -141,7 +141,7 @@ static void hostile_and_malformed_documents_are_refused(void **state)
               "a\x02"),
         SLICE("\xc0\xc0"),
         SLICE("\xd4\x00\xc0"), /* ext types without a meaning */
-        SLICE("\xd4\x07\xc0"),
+        SLICE("\xd4\x08\xc0"),
         SLICE("\xd4\x7f\xc0"),
         SLICE("\xd4\xfe\xc0"),
         SLICE("\xd4\xff\xc0"), /* a timestamp of one byte, and of none */
@@ -168,6 +168,15 @@ static void hostile_and_malformed_documents_are_refused(void **state)
         SLICE("\xd4\x06\x90"),
         SLICE("\xd5\x06\x80\xc0"),
         SLICE("\xc7\x07\x06\x81\xa4name\x01"),
+        SLICE("\xd4\x07\xc0"), /* what only JavaScript has: its kind, and scalars */
+        SLICE("\xd4\x07\x90"),
+        SLICE("\xd5\x07\x91\x01"),
+        SLICE("\xd5\x07\x91\xa1"),
+        SLICE("\xd6\x07\x91\xa1r\x01"),
+        SLICE("\xd6\x07\x92\xa1r\x90"),
+        SLICE("\xd6\x07\x92\xa1r\x80"),
+        SLICE("\xc7\x06\x07\x92\xa1r\xd4\x03\x90"),
+        SLICE("\xc7\x08\x07\x92\xa1r\xd5\x07\x91\xa0"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         expect_err(check(bad[i]), ERR_INVALID_VALUE);
@@ -333,6 +342,9 @@ static void values_are_equal_by_what_they_mean(void **state)
         {"{\"$undefined\":true}", "null", false},
         {"{\"$error\":{\"name\":\"a\",\"message\":\"b\"}}",
          "{\"$error\":{\"message\":\"b\",\"name\":\"a\"}}", true},
+        {"{\"$js\":[\"regexp\",\"a\",\"g\"]}", "{\"$js\":[\"regexp\",\"a\",\"g\"]}", true},
+        {"{\"$js\":[\"regexp\",\"a\",\"g\"]}", "{\"$js\":[\"regexp\",\"a\",\"\"]}", false},
+        {"{\"$js\":[\"hole\"]}", "[\"hole\"]", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct buf a = from_json(cases[i].a);
