@@ -523,6 +523,22 @@ static bool is_of_sockets(struct slice type)
     return false;
 }
 
+/* Its code wants to start anew, and says why. */
+static void aborted(struct code_session *s, struct slice exception)
+{
+    if (s->is_run || value_type(exception) != VALUE_MAP) {
+        code_bad_frame(s);
+        return;
+    }
+    struct bytes *copy = bytes_new(exception);
+    if (s->state == CODE_STARTING) {
+        code_session_fail_start(s, CODE_END_ABORTED, bytes_slice(copy));
+    } else {
+        code_session_cut(s, CODE_END_ABORTED, bytes_slice(copy));
+    }
+    bytes_unref(copy);
+}
+
 /* [0, type, args] */
 static void tell(struct code_session *s, struct value_iter *frame)
 {
@@ -539,7 +555,7 @@ static void tell(struct code_session *s, struct value_iter *frame)
     } else if (slice_equal_str(type, "busy")) {
         s->is_busy = value_get_uint(args, &n) && n > 0;
     } else if (slice_equal_str(type, "abort")) {
-        code_session_end(s, CODE_END_ABORTED, ERR_ACTOR_CUT_OFF);
+        aborted(s, args);
     } else if (is_of_sockets(type) && !code_socket_tell(s, type, args)) {
         code_bad_frame(s);
     }

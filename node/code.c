@@ -173,7 +173,8 @@ static bool identify(void *ctx, struct slice ns, struct slice class, struct slic
 static void put_error(struct buf *out, const struct reply *reply)
 {
     const struct err_info *info = err_info(reply->err);
-    if (reply->err == ERR_ACTOR_EXCEPTION && reply->body != NULL) {
+    bool has_exception = reply->err == ERR_ACTOR_EXCEPTION || reply->err == ERR_ACTOR_CUT_OFF;
+    if (has_exception && reply->body != NULL) {
         buf_append_slice(out, bytes_slice(reply->body));
         return;
     }

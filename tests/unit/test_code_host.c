@@ -200,6 +200,31 @@ static void who_is_under_way_when_an_isolate_dies_is_in_doubt(void **state)
     asked_done(&a);
 }
 
+static void who_is_under_way_when_code_aborts_hears_why(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct slice doc = {0};
+    struct slice name = {0};
+    struct isolate *i = start(w, &a, call_request("a", "add"));
+    say(i, "[70,0,\"abort\",{\"name\":\"RangeError\",\"message\":\"no way back\"}]");
+    expect_answer(&a, ERR_ACTOR_CUT_OFF);
+    assert_true(i->is_killed);
+    assert_true(value_member(bytes_slice(a.reply.body), "name", &doc) && value_get_str(doc, &name));
+    expect_str(name, "RangeError");
+    asked_done(&a);
+}
+
+static void code_that_aborts_in_its_start_fails_all_that_wait(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    call(w, &a, call_request("a", "add"));
+    say(&w->isolates[0], "[70,0,\"abort\",{\"name\":\"Error\",\"message\":\"no\"}]");
+    expect_answer(&a, ERR_ACTOR_EXCEPTION);
+    asked_done(&a);
+}
+
 static void an_isolate_that_breaks_the_protocol_is_killed(void **state)
 {
     static const char *const frames[] = {
@@ -216,6 +241,7 @@ static void an_isolate_that_breaks_the_protocol_is_killed(void **state)
         "[70,0,\"log\",[\"loud\",\"x\"]]",
         "[69,1,\"identity\",[1],null]",
         "[67,0,{}]",
+        "[70,0,\"abort\",5]",
     };
     struct world *w = *state;
     for (size_t n = 0; n < sizeof frames / sizeof frames[0]; n++) {
@@ -588,6 +614,8 @@ TEST_MAIN(T(a_call_is_sent_once_its_class_has_started),
           T(a_repeat_with_its_key_is_not_run_again),
           T(a_class_that_cannot_be_constructed_fails_all_that_wait),
           T(who_is_under_way_when_an_isolate_dies_is_in_doubt),
+          T(who_is_under_way_when_code_aborts_hears_why),
+          T(code_that_aborts_in_its_start_fails_all_that_wait),
           T(an_isolate_that_breaks_the_protocol_is_killed),
           T(writes_that_cannot_be_reset_the_actor),
           T(a_shard_that_is_lost_takes_its_isolates_along),
