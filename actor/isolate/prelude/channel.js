@@ -186,7 +186,11 @@ export function takeAnswer(number) {
         outside--;
     }
     if (reader.bool()) {
-        ask.answered();
+        try {
+            ask.answered();
+        } catch (error) {
+            ask.failed(error); /* a value that a client wrote need not make sense */
+        }
     } else {
         ask.failed(fromAnswer(read(), ask.isStorage));
     }

@@ -1,7 +1,12 @@
-/* A value as one msgpack document, as rpc/value.h has it: the structured clone of JavaScript, less
- * what a document cannot hold (views other than bytes, regular expressions, a reference to itself). Nothing
- * is written of a value that cannot be cloned. An ArrayBuffer comes back as a Uint8Array. */
+/* A value as one msgpack document, as rpc/value.h has it: the structured clone of JavaScript. Nothing is
+ * written of a value that cannot be cloned.
+ *
+ * What only JavaScript has is an ext of scalars (clone_js.js). An object that comes again is how many
+ * objects ago it was begun. Readers count nothing until they meet such a reference; then they read once more.
+ * A Uint8Array is bytes of its own, whatever buffer it shows; other views keep theirs. */
 import { DOMException, isDomName } from "./web/dom_exception.js";
+import * as js from "./clone_js.js";
+import * as numbers from "./clone_numbers.js";
 import * as reader from "./reader.js";
 import * as writer from "./writer.js";
 
@@ -14,12 +19,13 @@ const EXT_SET = 3;
 const EXT_BIGINT = 4;
 const EXT_UNDEFINED = 5;
 const EXT_ERROR = 6;
+const EXT_JS = 7;
 
 /* Classes whose instances are more than their members carry this on their prototypes. */
 export const uncloneable = Symbol.for("dormouse.uncloneable");
 
 for (const platform of [
-    Promise, WeakMap, WeakSet, WeakRef, FinalizationRegistry, Symbol, RegExp,
+    Promise, WeakMap, WeakSet, WeakRef, FinalizationRegistry, Symbol,
     Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())),
     Object.getPrototypeOf(async function* () {}.prototype), globalThis.SharedArrayBuffer,
     globalThis.WebAssembly?.Module, globalThis.WebAssembly?.Instance, globalThis.WebAssembly?.Memory,
@@ -39,24 +45,20 @@ function refuseObject(value) {
     refuse(`#<${typeof name === "string" && name !== "" ? name : "Object"}>`);
 }
 
-/* Depth is bounded, so a cycle always ends here; the path tells one from a deep value. */
-function refuseDepth(value) {
-    const seen = new Set();
-    let at = value;
-    while (typeof at === "object" && at !== null && !seen.has(at) && seen.size < 1000) {
-        seen.add(at);
-        const inner = at instanceof Map ? [...at.values()] : at instanceof Set ? [...at] : Object.values(at);
-        at = inner.find((one) => typeof one === "object" && one !== null);
-    }
-    const why = seen.has(at) ? "it refers to itself" : `it nests more than ${DEPTH_MAX} deep`;
-    throw new DOMException(`The value could not be cloned: ${why}.`, "DataCloneError");
+function refuseDepth() {
+    throw new DOMException(`The value could not be cloned: it nests more than ${DEPTH_MAX} deep.`, "DataCloneError");
 }
 
 function writeArray(array, depth) {
     const count = array.length;
     writer.arrayHead(count);
     for (let i = 0; i < count; i++) {
-        write(array[i], depth);
+        const value = array[i];
+        if (value === undefined && !(i in array)) {
+            js.writeHole();
+        } else {
+            write(value, depth);
+        }
     }
 }
 
@@ -112,24 +114,24 @@ function writeDate(date) {
     }
 }
 
+const errorTexts = ["name", "message", "stack"];
+
+/* Its texts come first: they make the error that the others may refer to. */
 function writeError(error, depth) {
-    const members = [];
-    for (const name of ["name", "message", "stack"]) {
-        const value = error[name];
-        if (value !== undefined) {
-            members.push([name, String(value)]);
-        }
+    const texts = errorTexts.filter((name) => error[name] !== undefined);
+    const others = Object.keys(error).filter((name) => name !== "cause" && !errorTexts.includes(name));
+    if (Object.hasOwn(error, "cause")) {
+        others.push("cause");
     }
     const opened = writer.openExt(EXT_ERROR);
-    const hasCause = Object.hasOwn(error, "cause");
-    writer.mapHead(members.length + (hasCause ? 1 : 0));
-    for (const [name, value] of members) {
+    writer.mapHead(texts.length + others.length);
+    for (const name of texts) {
         writer.string(name);
-        writer.string(value);
+        writer.string(String(error[name]));
     }
-    if (hasCause) {
-        writer.string("cause");
-        write(error.cause, depth);
+    for (const name of others) {
+        writer.string(name);
+        write(error[name], depth);
     }
     writer.closeExt(opened);
 }
@@ -146,23 +148,34 @@ function writeObject(value, depth) {
     } else if (value instanceof Set) {
         writeSet(value, depth);
     } else if (value instanceof ArrayBuffer) {
-        writer.bin(new Uint8Array(value));
+        js.writeBuffer(value);
     } else if (ArrayBuffer.isView(value)) {
-        refuse(`${value.constructor?.name ?? "A view"}: a document holds bytes (Uint8Array, ArrayBuffer); it`);
+        js.writeView(value);
     } else if (value instanceof Error) {
         writeError(value, depth);
-    } else if (value instanceof Number || value instanceof String || value instanceof Boolean ||
-               value instanceof BigInt) {
+    } else if (value instanceof RegExp) {
+        js.writeRegExp(value);
+    } else if (isBox(value)) {
+        const opened = js.openBox();
         write(value.valueOf(), depth);
+        js.close(opened);
     } else {
         writeMembers(value, depth);
     }
 }
 
+function isBox(value) {
+    return value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof BigInt;
+}
+
 function write(value, depth) {
     switch (typeof value) {
     case "string":
-        writer.string(value);
+        if (value.isWellFormed?.() === false) {
+            js.writeUnits(value);
+        } else {
+            writer.string(value);
+        }
         break;
     case "number":
         writer.number(value);
@@ -187,45 +200,65 @@ function write(value, depth) {
             writer.nil();
             break;
         }
-        if (depth === 0) {
-            if (isLeaf(value)) {
-                writeObject(value, 0);
-                break;
-            }
-            refuseDepth(value);
+        writeReferred(value, depth);
+    }
+}
+
+function writeReferred(value, depth) {
+    const ago = numbers.ago(value);
+    if (ago > 0) {
+        js.writeReference(ago);
+        return;
+    }
+    numbers.give(value);
+    if (depth === 0) {
+        if (!isLeaf(value)) {
+            refuseDepth();
         }
-        if (Array.isArray(value)) {
-            writeArray(value, depth - 1);
-        } else if (Object.getPrototypeOf(value) === Object.prototype) {
-            writeMembers(value, depth - 1);
-        } else {
-            writeObject(value, depth - 1);
-        }
+        writeObject(value, 0);
+    } else if (Array.isArray(value)) {
+        writeArray(value, depth - 1);
+    } else if (Object.getPrototypeOf(value) === Object.prototype) {
+        writeMembers(value, depth - 1);
+    } else {
+        writeObject(value, depth - 1);
     }
 }
 
 /* What counts nothing in the depth of a document. */
 function isLeaf(value) {
-    return value instanceof Date || value instanceof ArrayBuffer || ArrayBuffer.isView(value);
+    return value instanceof Date || value instanceof ArrayBuffer || ArrayBuffer.isView(value) ||
+        value instanceof RegExp || isBox(value);
 }
 
-/* Appends the document to the writer; its caller resets the writer where this throws. */
+/* Appends the document to the writer; its caller resets the writer where this throws. A value whose getters
+ * encode another one in between has its own numbers. */
 export function encode(value) {
-    write(value, DEPTH_MAX);
+    const others = numbers.begin();
+    try {
+        write(value, DEPTH_MAX);
+    } finally {
+        numbers.end(others);
+    }
 }
 
 /* The document on its own. */
 export function encodeCopy(value) {
     const from = writer.mark();
     try {
-        write(value, DEPTH_MAX);
+        encode(value);
         return writer.writtenCopy(from);
     } finally {
         writer.reset(from);
     }
 }
 
-const errorTypes = { Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError };
+const errorTypes = {
+    Error, TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError,
+    AggregateError: function (message) {
+        return new AggregateError([], message);
+    },
+};
 
 /* An error as it was somewhere else. */
 export function makeError(name, message, stack) {
@@ -236,7 +269,7 @@ export function makeError(name, message, stack) {
         error = new DOMException(message, name);
     } else {
         error = new Error(message);
-        Object.defineProperty(error, "name", { value: name, configurable: true, writable: true });
+        error.name = name;
     }
     if (stack !== undefined) {
         Object.defineProperty(error, "stack", { value: stack, configurable: true, writable: true });
@@ -245,12 +278,45 @@ export function makeError(name, message, stack) {
 }
 
 function readError() {
-    const members = read();
-    const error = makeError(members.name ?? "Error", members.message ?? "", members.stack);
-    if (Object.hasOwn(members, "cause")) {
-        Object.defineProperty(error, "cause", { value: members.cause, configurable: true, writable: true });
+    const number = objects === null ? 0 : objects.push(null) - 1;
+    const texts = {};
+    let error = null;
+    const made = () => {
+        error ??= makeError(texts.name ?? "Error", texts.message ?? "", texts.stack);
+        if (objects !== null) {
+            objects[number] = error;
+        }
+        return error;
+    };
+    for (let left = reader.mapHead(); left > 0; left--) {
+        const name = reader.string();
+        if (errorTexts.includes(name)) {
+            texts[name] = item();
+        } else {
+            Object.defineProperty(made(), name, {
+                value: item(), configurable: true, enumerable: name !== "cause", writable: true,
+            });
+        }
     }
-    return error;
+    return made();
+}
+
+function readPairs() {
+    const map = begun(new Map());
+    for (let left = reader.arrayHead(); left > 0; left--) {
+        reader.arrayHead();
+        const key = item();
+        map.set(key, item());
+    }
+    return map;
+}
+
+function readSet() {
+    const set = begun(new Set());
+    for (let left = reader.arrayHead(); left > 0; left--) {
+        set.add(item());
+    }
+    return set;
 }
 
 function readTimestamp(length) {
@@ -272,51 +338,126 @@ function readExt(length) {
     const type = reader.byte();
     switch (type) {
     case EXT_TIMESTAMP:
-        return readTimestamp(length);
+        return begun(readTimestamp(length));
     case EXT_NO_TIME:
-        read();
-        return new Date(NaN);
+        item();
+        return begun(new Date(NaN));
     case EXT_PAIRS:
-        return new Map(read());
+        return readPairs();
     case EXT_SET:
-        return new Set(read());
+        return readSet();
     case EXT_BIGINT:
-        return BigInt(read());
+        return BigInt(item());
     case EXT_UNDEFINED:
-        read();
+        item();
+        isHole = false;
         return undefined;
     case EXT_ERROR:
         return readError();
+    case EXT_JS:
+        return readJs();
     default:
         throw new Error(`a value has the unknown type ${type}`);
     }
 }
 
+/* Whether the `undefined` that was read last is none. */
+let isHole = false;
+
+function readJs() {
+    const count = reader.arrayHead();
+    const kind = reader.string();
+    switch (kind) {
+    case js.HOLE:
+        isHole = true;
+        return undefined;
+    case js.REFERENCE:
+        if (objects === null) {
+            throw NEEDS_NUMBERS;
+        }
+        return js.found(objects, item());
+    case js.VIEW: {
+        const number = objects === null ? 0 : objects.push(null) - 1;
+        const [name, offset, length, from] = [item(), item(), item(), item()];
+        if (typeof from === "number" && objects === null) {
+            throw NEEDS_NUMBERS;
+        }
+        const view = js.readView(name, offset, length, from, objects);
+        if (objects !== null) {
+            objects[number] = view;
+        }
+        return view;
+    }
+    default: {
+        const parts = [];
+        for (let i = 1; i < count; i++) {
+            parts.push(reader.isBin() ? reader.bin() : item());
+        }
+        const made = js.make(kind, parts);
+        return typeof made === "object" ? begun(made) : made;
+    }
+    }
+}
+
 function readArray(count) {
-    const array = new Array(count);
+    const array = begun(new Array(count));
     for (let i = 0; i < count; i++) {
-        array[i] = read();
+        const value = item();
+        if (value === undefined && isHole) {
+            isHole = false;
+        } else {
+            array[i] = value;
+        }
     }
     return array;
 }
 
 function readMap(count) {
-    const object = {};
+    const object = begun({});
     for (let i = 0; i < count; i++) {
         const key = reader.string();
         if (key === "__proto__") {
             Object.defineProperty(object, key, {
-                value: read(), configurable: true, enumerable: true, writable: true,
+                value: item(), configurable: true, enumerable: true, writable: true,
             });
         } else {
-            object[key] = read();
+            object[key] = item();
         }
+    }
+    return object;
+}
+
+/* The objects of the document that is read, where it refers to them. */
+let objects = null;
+const NEEDS_NUMBERS = Symbol("needs numbers");
+
+function begun(object) {
+    if (objects !== null) {
+        objects.push(object);
     }
     return object;
 }
 
 /* Reads the document that the reader is at. */
 export function read() {
+    const from = reader.position();
+    try {
+        return item();
+    } catch (error) {
+        if (error !== NEEDS_NUMBERS) {
+            throw error;
+        }
+    }
+    reader.seek(from);
+    objects = [];
+    try {
+        return item();
+    } finally {
+        objects = null;
+    }
+}
+
+function item() {
     const head = reader.byte();
     if (head < 0x80) {
         return head;
@@ -341,11 +482,11 @@ export function read() {
     case 0xc3:
         return true;
     case 0xc4:
-        return reader.copy(reader.byte());
+        return begun(reader.copy(reader.byte()));
     case 0xc5:
-        return reader.copy(reader.uint16());
+        return begun(reader.copy(reader.uint16()));
     case 0xc6:
-        return reader.copy(reader.uint32());
+        return begun(reader.copy(reader.uint32()));
     case 0xc7:
         return readExt(reader.byte());
     case 0xc8:

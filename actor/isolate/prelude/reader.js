@@ -29,6 +29,15 @@ export function restore(saved) {
     ({ bytes, view, at } = saved);
 }
 
+/* Where it is in what it reads. */
+export function position() {
+    return at;
+}
+
+export function seek(to) {
+    at = to;
+}
+
 function malformed() {
     throw new Error("malformed frame");
 }
@@ -137,6 +146,21 @@ export function arrayHead() {
         return uint32();
     }
     return head === 0xc0 ? 0 : malformed();
+}
+
+export function mapHead() {
+    const head = bytes[at++];
+    if (head >= 0x80 && head < 0x90) {
+        return head & 15;
+    }
+    if (head === 0xde) {
+        return uint16();
+    }
+    return head === 0xdf ? uint32() : malformed();
+}
+
+export function isBin() {
+    return bytes[at] >= 0xc4 && bytes[at] <= 0xc6;
 }
 
 export function uint() {
