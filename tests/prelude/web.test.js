@@ -5,6 +5,26 @@ import { js } from "./daemon.js";
 
 /* [what, code, value] */
 const cases = [
+    ["names of classes are theirs", "return [Headers.name, Request.name, Response.name, Headers.length]", ["Headers", "Request", "Response", 0]],
+    ["DOMException has its constants", "return [DOMException.NOT_FOUND_ERR, DOMException.DATA_CLONE_ERR, new DOMException('').INVALID_CHARACTER_ERR, Object.prototype.toString.call(new DOMException('x'))]",
+     [8, 25, 5, "[object DOMException]"]],
+    ["objects of the platform are no values", "const n = []; for (const one of [new Event('x'), new TextEncoder(), new ReadableStream(), new URL('http://a')]) try { structuredClone(one); n.push('cloned'); } catch (e) { n.push(e.name); } return n",
+     Array(4).fill("DataCloneError")],
+    ["an empty text is no body of a status without one", "const r = new Response('', { status: 204 }); return [r.status, r.body]", [204, null]],
+    ["errors are cloned with their members", "const c = structuredClone(Object.assign(new TypeError('m'), { code: 5 })); return [c.name, c.code]", ["TypeError", 5]],
+    ["streams are compressed, and what is cut short or no such data is a TypeError", `
+        const through = (stream, ...pairs) => pairs.reduce((at, pair) => at.pipeThrough(pair), stream);
+        const told = [];
+        for (const format of ["gzip", "deflate", "deflate-raw"]) {
+            const packed = await new Response(through(new Blob(["x".repeat(100000)]).stream(), new CompressionStream(format))).bytes();
+            told.push(packed.length < 1000, (await new Response(through(new Blob([packed]).stream(), new DecompressionStream(format))).text()).length);
+            for (const bad of [packed.slice(0, -20), new Uint8Array(20).fill(255), new Uint8Array(0)]) {
+                try { await new Response(through(new Blob([bad]).stream(), new DecompressionStream(format))).text(); told.push("read"); } catch (e) { told.push(e.name); }
+            }
+        }
+        try { new CompressionStream("zip"); } catch (e) { told.push(e.name); }
+        return told;`, [...Array(3).fill([true, 100000, "TypeError", "TypeError", "TypeError"]).flat(), "TypeError"]],
+    ["reportError is there", "return [typeof reportError, reportError(new Error('seen')) === undefined]", ["function", true]],
     ["base64", "return [btoa('hé'), atob('aMOp').length, atob(' aGk '), btoa(''), btoa('\\x00\\xff')]", ["aOk=", 3, "hi", "", "AP8="]],
     ["bad base64 is an InvalidCharacterError", "const n = []; for (const f of [() => btoa('\\u0100'), () => atob('a'), () => atob('a$b='), () => atob('YQ=a')]) try { f(); } catch (e) { n.push(e.name, e.code); } return n",
      ["InvalidCharacterError", 5, "InvalidCharacterError", 5, "InvalidCharacterError", 5, "InvalidCharacterError", 5]],

@@ -28,6 +28,18 @@ export class DOMException extends Error {
     get code() {
         return Object.hasOwn(codes, this.#name) ? codes[this.#name] : 0;
     }
+
+    get [Symbol.toStringTag]() {
+        return "DOMException";
+    }
+}
+
+/* DOMException.NOT_FOUND_ERR and the like. */
+for (const [name, value] of Object.entries(codes)) {
+    const constant = `${name.replace(/Error$/, "").replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase()}_ERR`;
+    for (const holder of [DOMException, DOMException.prototype]) {
+        Object.defineProperty(holder, constant, { value, enumerable: true });
+    }
 }
 
 /* Whether an error of this name was one of ours; SyntaxError is the language's own. */

@@ -77,13 +77,14 @@ export async function fetchActor(className, hex, name, input, init) {
     const signal = requestSignal(request);
     signal?.throwIfAborted();
     const parts = await partsOf(request);
+    parts[1] = parts[1].split("#", 1)[0];
     const socket = requestSocket(request);
     if (socket === null && request.headers.get("upgrade")?.toLowerCase() === "websocket") {
         throw notImplemented("WebSockets that an actor opens to another");
     }
     const make = ([status, headers, bytes, stream, isAccepted]) => incomingResponse({
         status, statusText: "", headers, url: request.url, redirected: false,
-        body: bodyOf(bytes, stream), webSocket: isAccepted === true ? forwardedSocket(socket) : null,
+        body: request.method === "HEAD" ? null : bodyOf(bytes, stream), webSocket: isAccepted === true ? forwardedSocket(socket) : null,
     });
     return aborting("fetch_actor", [className, hex ?? null, name ?? null, ...parts, socket], signal, make);
 }

@@ -34,7 +34,7 @@ export class Headers {
         };
     }
 
-    constructor(init) {
+    constructor(init = undefined) {
         if (init === undefined) {
             return;
         }

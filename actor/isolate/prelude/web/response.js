@@ -55,10 +55,11 @@ export class Response extends Body {
         const socket = socketOf(options);
         const status = statusOf(options.status ?? 200, socket !== null);
         const { source, type } = extractBody(body);
-        if (source !== null && withoutBody.has(status)) {
-            throw new TypeError(`Response with null body status (101, 204, 205, or 304) cannot have a body.`);
+        const hasNone = withoutBody.has(status);
+        if (hasNone && source !== null && source !== "") {
+            throw new TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.");
         }
-        super(source);
+        super(hasNone ? null : source);
         this.#status = status;
         this.#statusText = String(options.statusText ?? "");
         if (/[^\t\x20-\x7e\x80-\xff]/.test(this.#statusText)) {

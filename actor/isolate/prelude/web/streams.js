@@ -26,7 +26,7 @@ export function isDisturbed(stream) {
 }
 
 /* A pair of streams around a transformer, as the classes below present it. */
-class TransformPair {
+export class TransformPair {
     #pair;
 
     constructor(transformer) {

@@ -97,6 +97,9 @@ class Cloning {
         if (Object.hasOwn(value, "cause")) {
             Object.defineProperty(copy, "cause", { value: this.one(value.cause), configurable: true, writable: true });
         }
+        for (const key of Object.keys(value).filter((name) => !["name", "message", "stack", "cause"].includes(name))) {
+            copy[key] = this.one(value[key]);
+        }
         return copy;
     }
 
