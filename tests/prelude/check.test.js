@@ -155,3 +155,8 @@ test("linked modules keep their lines", async () => {
     assert.match(lines[3], /class A/);
     assert.match(lines[4], /last/);
 });
+
+test("import.meta is an object of the module's own, and places stay", async () => {
+    const value = await run({ "main.js": actor("run() { import.meta.x = 1; return [import.meta.url, import .  meta.x, typeof import.meta]; }") });
+    assert.deepEqual(value, ["file:///main.js", 1, "object"]);
+});

@@ -83,23 +83,32 @@ function namesOfDeclaration(declaration, names) {
     declaration.declarations?.forEach((one) => namesOfPattern(one.id, names));
 }
 
-/* import("x") anywhere: a module that is wanted, if its name is known now. */
-function findDynamic(node, found) {
+/* import("x") anywhere: a module that is wanted, if its name is known now. import.meta: where it stands. */
+function findDynamic(node, found, metas) {
     if (Array.isArray(node)) {
-        node.forEach((one) => findDynamic(one, found));
+        node.forEach((one) => findDynamic(one, found, metas));
     } else if (node && typeof node.type === "string") {
         if (node.type === "ImportExpression" && typeof node.source.value === "string") {
             found.push({ specifier: node.source.value, names: [], loc: node.source.loc.start });
         }
+        if (node.type === "MetaProperty" && node.meta.name === "import") {
+            metas.push(node);
+        }
         for (const key of Object.keys(node)) {
             if (key !== "loc" && typeof node[key] === "object") {
-                findDynamic(node[key], found);
+                findDynamic(node[key], found, metas);
             }
         }
     }
 }
 
-/* {imports: [{specifier, names, loc}], exports: Set of names, stars: specifiers of `export *`} */
+/* `module` is there where a module runs, and its `meta` is as long as what it stands for. */
+function withMetas(source, metas) {
+    return metas.reduceRight((text, { start, end }) =>
+        text.slice(0, start) + "module.meta".padEnd(end - start) + text.slice(end), source);
+}
+
+/* {plain, imports: [{specifier, names, loc}], exports: Set of names, stars: specifiers of `export *`} */
 function readModule(source, name) {
     const tree = parse(source, name);
     const imports = [];
@@ -144,10 +153,11 @@ function readModule(source, name) {
             break;
         }
     }
-    if (/\bimport\s*\(/.test(source)) {
-        findDynamic(tree.body, imports);
+    const metas = [];
+    if (/\bimport\s*[(.]/.test(source)) {
+        findDynamic(tree.body, imports, metas);
     }
-    return { imports, exports, stars };
+    return { plain: withMetas(source, metas), imports, exports, stars };
 }
 
 /* What a module is that is no code: its text, its JSON, or its bytes. */
@@ -177,7 +187,7 @@ function readOne(source, name) {
     }
     const plain = strip(source, name);
     const module = readModule(plain, name);
-    return { name, plain, source, ...module };
+    return { name, source, ...module };
 }
 
 const candidates = (path) => [

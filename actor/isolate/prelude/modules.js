@@ -89,7 +89,7 @@ export class Modules {
     }
 
     declare(name) {
-        const module = { exports: {} };
+        const module = { exports: {}, meta: { url: `file:///${name}` } };
         this.loaded.set(name, module);
         return module;
     }
