@@ -213,3 +213,27 @@ test("waitUntil that fails is logged", async () => {
     assert.equal(await daemon.value("go"), 1);
     assert.match(daemon.logs()[0][1], /waitUntil.*Error: later/);
 });
+
+test("a transaction that has ended, or was rolled back, takes no more writes", async () => {
+    const daemon = await classOf(`async go() {
+        const told = [];
+        let kept;
+        const attempt = async (run) => { try { await run(); told.push("done"); } catch (e) { told.push(e.message); } };
+        await this.ctx.storage.transaction(async (txn) => {
+            kept = txn;
+            txn.rollback();
+            txn.rollback();
+            await attempt(() => txn.put("a", 1));
+            await attempt(() => txn.deleteAll());
+        });
+        await this.ctx.storage.transaction(async (txn) => { kept = txn; });
+        await attempt(() => kept.put("a", 1));
+        await attempt(() => kept.rollback());
+        return told;
+    }`);
+    assert.deepEqual(await daemon.value("go"), [
+        "Cannot put() on rolled back transaction", "deleteAll() cannot be called in a transaction.",
+        "Cannot call put() on a transaction that has ended.", "Cannot call rollback() on a transaction that has ended.",
+    ]);
+    assert.equal(daemon.store.size, 0);
+});

@@ -296,3 +296,13 @@ test("a flood of deletes leaves in frames that fit", async () => {
     await daemon.value("flood");
     assert.ok(daemon.framesOf("WRITE").length > 2);
 });
+
+test("a key that is a number is its digits, in storage as in what has not left yet", async () => {
+    const daemon = await classOf(`async go() {
+        const s = this.ctx.storage;
+        await s.put(1, "one");
+        await s.sync();
+        return [await s.get(1), [...await s.get([1, "1", 2])], [...await s.get([null])], await s.delete([1, "1"]), await s.get("1") ?? "gone"];
+    }`);
+    assert.deepEqual(await daemon.value("go"), ["one", [["1", "one"]], [], 1, "gone"]);
+});

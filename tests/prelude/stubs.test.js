@@ -25,12 +25,12 @@ test("writes before a call go with it", async () => {
 test("an id of a name shows its digits, equals another of that name, and is asked for once", async () => {
     const daemon = await peer(`go() {
         const ns = this.env.OTHER, a = ns.idFromName("x"), b = ns.idFromName("x"), c = ns.idFromString(String(a)), d = ns.newUniqueId();
-        return [a.name, a.toString() === a.toString(), a.equals(b), a.equals(c), a.equals(d), a.equals({}), c.name === undefined, String(d).length];
+        return [a.name, a.toString() === a.toString(), a.equals(b), a.equals(c), a.equals(d), (() => { try { a.equals({}); } catch (e) { return e.name; } })(), c.name === undefined, String(d).length];
     }`);
     daemon.answers.identity = function (args) {
         return args[2] ? args[1] : this.on_identity(args);
     };
-    assert.deepEqual(await daemon.value("go"), ["x", true, true, true, false, false, true, 64]);
+    assert.deepEqual(await daemon.value("go"), ["x", true, true, true, false, "TypeError", true, 64]);
     assert.deepEqual(daemon.framesOf("ASK", "identity").map((frame) => frame[3].slice(1)), [["x"], [daemon.framesOf("ASK", "identity")[1][3][1], true], [null]]);
 });
 
@@ -97,4 +97,27 @@ test("arguments that cannot be cloned reject the call, and nothing is asked", as
 test("jurisdictions are not implemented, and say so", async () => {
     const daemon = await peer("go() { return this.env.OTHER.newUniqueId({ jurisdiction: 'eu' }); }");
     assert.equal((await daemon.call("go")).error.code, "not_implemented");
+});
+
+test("a method that the other class has not is a TypeError, and what every object has is the stub's own", async () => {
+    const daemon = await peer(`async go() {
+        const stub = this.env.OTHER.getByName("x");
+        try { await stub.nothing(); } catch (e) { return [e instanceof TypeError, e.message, e.remote, String(stub), stub.hasOwnProperty("nothing")]; }
+    }`);
+    daemon.answers.call = () => {
+        throw { code: "no_such_method", message: "it has no such method" };
+    };
+    assert.deepEqual(await daemon.value("go"), [true, "it has no such method", true, "[object DurableObject]", false]);
+});
+
+test("a fetch of another actor has no fragment, and an answer to HEAD no body", async () => {
+    const daemon = await peer(`async go() {
+        const response = await this.env.OTHER.getByName("x").fetch("http://x/a?b#c", { method: "HEAD" });
+        return [response.status, await response.text()];
+    }`);
+    daemon.answers.fetch_actor = (args) => {
+        assert.equal(args[4], "http://x/a?b");
+        return [200, [], new Uint8Array([0x61]), null];
+    };
+    assert.deepEqual(await daemon.value("go"), [200, ""]);
 });

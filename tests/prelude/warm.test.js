@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Daemon, unpack } from "./daemon.js";
 
-for (const [scenario, failures] of [["class", ["failed", "The class Warm has no method \"none\"."]], ["execute", []], ["module", []]]) {
+for (const [scenario, failures] of [["class", ["failed", "The RPC receiver does not implement the method \"none\"."]], ["execute", []], ["module", []]]) {
     test(`every event of the scenario ${scenario} ends as it should`, { skip: process.env.PRELUDE_ENGINE === "jsc" }, async () => {
         const daemon = new Daemon();
         ["get", "list", "call", "fetch_actor", "alarm"].forEach((type) => daemon.holds.add(type)); /* the scenario has the answers */

@@ -41,7 +41,7 @@ export function methodOf(method) {
         holder = findHolder(method);
         if (holder === null) {
             throw apiError("no_such_method",
-                           `The class ${instance.constructor.name} has no method "${method}".`, TypeError);
+                           `The RPC receiver does not implement the method "${method}".`, TypeError);
         }
         holders.set(method, holder);
     }

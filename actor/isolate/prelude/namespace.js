@@ -39,7 +39,11 @@ export class DurableObjectNamespace {
     }
 
     idFromString(digits) {
-        const hex = channel.answerNow("identity", [this.#className, String(digits), true]);
+        digits = String(digits).toLowerCase();
+        if (digits === "") {
+            throw new TypeError("idFromString(): an id has 64 hexadecimal digits.");
+        }
+        const hex = channel.answerNow("identity", [this.#className, digits, true]);
         return new DurableObjectId(this.#className, hex, undefined);
     }
 

@@ -17,6 +17,9 @@ export class DurableObjectId {
         this.#className = className;
         this.#hex = hex;
         this.#name = name;
+        if (name !== undefined) {
+            Object.defineProperty(this, "name", { value: name, enumerable: true });
+        }
     }
 
     get name() {
@@ -29,8 +32,11 @@ export class DurableObjectId {
     }
 
     equals(other) {
-        const theirs = typeof other === "object" && other !== null ? numbersOf(other) : null;
-        return theirs !== null && theirs.className === this.#className &&
+        const theirs = partsOf(other);
+        if (theirs === null) {
+            throw new TypeError("equals(): the argument is not a DurableObjectId.");
+        }
+        return theirs.className === this.#className &&
             ((this.#name !== undefined && theirs.name === this.#name) || other.toString() === this.toString());
     }
 }

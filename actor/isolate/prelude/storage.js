@@ -84,7 +84,8 @@ function documentsOf(entries) {
 }
 
 export function getOne(key, options) {
-    const found = overlay.writes().lookup(checkKey(key));
+    key = checkKey(key);
+    const found = overlay.writes().lookup(key);
     if (found !== undefined) {
         return Promise.resolve(found === null ? undefined : decode(found));
     }
@@ -92,7 +93,7 @@ export function getOne(key, options) {
 }
 
 async function getMany(keys, options) {
-    const sorted = [...new Set(keys)].sort(compareKeys);
+    const sorted = [...new Set(keys.map(checkKey))].sort(compareKeys);
     const values = await Promise.all(sorted.map((key) => getOne(key, options)));
     const found = new Map();
     sorted.forEach((key, i) => {
@@ -105,8 +106,9 @@ async function getMany(keys, options) {
 
 /* Whether it was there; it is gone at once. */
 function deleteOne(key, options) {
+    key = checkKey(key);
     const writes = overlay.writes();
-    const found = writes.lookup(checkKey(key));
+    const found = writes.lookup(key);
     const existed = found === undefined
         ? readStored(key, options?.allowConcurrency !== true).then((value) => value !== undefined)
         : found !== null;
@@ -116,7 +118,7 @@ function deleteOne(key, options) {
 }
 
 async function deleteMany(keys, options) {
-    const unique = [...new Set(keys)];
+    const unique = [...new Set(keys.map(checkKey))];
     const existed = await Promise.all(unique.map((key) => deleteOne(key, options)));
     return existed.filter(Boolean).length;
 }
@@ -219,6 +221,20 @@ export class DurableObjectTransaction extends StorageOperations {
 
     rollback() {
         this.#transaction.rollback();
+    }
+
+    deleteAll() {
+        throw new TypeError("deleteAll() cannot be called in a transaction.");
+    }
+
+    static {
+        for (const operation of ["get", "put", "delete", "list", "getAlarm", "setAlarm", "deleteAlarm"]) {
+            const run = StorageOperations.prototype[operation];
+            this.prototype[operation] = async function (...args) {
+                this.#transaction.check(operation);
+                return run.apply(this, args);
+            };
+        }
     }
 }
 

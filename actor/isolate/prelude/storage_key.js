@@ -6,7 +6,7 @@ const KEY_BYTES_MAX = 480;
 
 export function checkKey(key) {
     if (typeof key !== "string") {
-        if (typeof key !== "number") {
+        if (key === undefined || Object(key) === key || typeof key === "symbol") {
             throw new TypeError("A key is a string.");
         }
         key = String(key);

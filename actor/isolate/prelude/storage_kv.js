@@ -21,9 +21,6 @@ export class StorageKv {
 
     put(key, value) {
         storage.checkWrite();
-        if (value === undefined) {
-            throw new TypeError("put() called with undefined value.");
-        }
         key = checkKey(key);
         const document = storage.documentOf(key, value);
         storage.makeRoom(sizeOf(key, document));

@@ -4,14 +4,11 @@ import * as overlay from "./overlay.js";
 import { compareKeys } from "./storage_key.js";
 import { decode } from "./clone.js";
 
-function text(value, name) {
+function text(value) {
     if (value === undefined || value === null) {
         return undefined;
     }
-    if (typeof value !== "string") {
-        throw new TypeError(`list(): ${name} is a string.`);
-    }
-    return value;
+    return String(value);
 }
 
 function checkOptions(options) {
@@ -21,7 +18,7 @@ function checkOptions(options) {
     const { limit, reverse = false, allowConcurrency = false } = options ?? {};
     const range = {};
     for (const name of ["prefix", "start", "startAfter", "end"]) {
-        const value = text(options?.[name], name);
+        const value = text(options?.[name]);
         if (value !== undefined) {
             range[name] = value;
         }

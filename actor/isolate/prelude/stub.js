@@ -4,18 +4,27 @@ import * as reader from "./reader.js";
 import { encodeCopy, read, uncloneable } from "./clone.js";
 import { fetchActor } from "./web/fetch.js";
 
-export class DurableObjectStub {}
+export class DurableObjectStub {
+    get [Symbol.toStringTag]() {
+        return "DurableObject";
+    }
+}
 
 /* How a call ends: the result is one document in a bin. */
 class Call {
     constructor(resolve, reject) {
         this.resolve = resolve;
-        this.failed = reject;
+        this.failed = (error) => reject(failure(error));
     }
 
     answered() {
         this.resolve(reader.binHead() < 0 ? undefined : read());
     }
+}
+
+/* The object that is called is there: what it lacks is a mistake of the caller. */
+function failure(error) {
+    return error.code === "no_such_method" ? Object.assign(new TypeError(error.message), { remote: true }) : error;
 }
 
 function call(className, hex, name, method, args) {
@@ -25,7 +34,8 @@ function call(className, hex, name, method, args) {
     });
 }
 
-/* Every name is a method there, but for these, and for `then`: a stub is no promise. */
+/* Every name is a method there, but for these, for what every object has, and for `then`: a stub is no
+ * promise. */
 class StubHandler {
     constructor(className, hex, name, id) {
         this.className = className;
@@ -50,8 +60,9 @@ class StubHandler {
             return this.id;
         case "name":
             return this.name;
-        case "constructor":
-            return DurableObjectStub;
+        }
+        if (Object.hasOwn(Object.prototype, property)) {
+            return target[property];
         }
         const made = this.make(property);
         this.methods.set(property, made);

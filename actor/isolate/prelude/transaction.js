@@ -10,14 +10,27 @@ class Transaction {
     constructor() {
         this.level = overlay.open();
         this.isOpen = true;
+        this.isRolledBack = false;
+    }
+
+    /* Before each operation of its own. */
+    check(operation) {
+        if (this.isRolledBack) {
+            throw new Error(`Cannot ${operation}() on rolled back transaction`);
+        }
+        if (!this.isOpen) {
+            throw new Error(`Cannot call ${operation}() on a transaction that has ended.`);
+        }
     }
 
     rollback() {
-        if (!this.isOpen) {
-            throw new Error("Cannot roll back a transaction that has ended.");
+        if (this.isOpen) {
+            this.isOpen = false;
+            this.isRolledBack = true;
+            overlay.drop(this.level);
+        } else if (!this.isRolledBack) {
+            this.check("rollback");
         }
-        this.isOpen = false;
-        overlay.drop(this.level);
     }
 
     commit() {
