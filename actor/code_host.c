@@ -92,7 +92,7 @@ static bool is_idle(const struct code_session *s)
 }
 
 /* Room for one more: the least recently used one that is idle goes. */
-static bool make_room(struct code_host *h)
+bool code_host_make_room(struct code_host *h)
 {
     if (h->session_count < CODE_SESSIONS_MAX) {
         return true;
@@ -113,34 +113,35 @@ static bool is_old(const struct code_session *s)
     return h->hooks->version(h->ctx, s->address.ns, s->address.class) != s->version;
 }
 
-struct code_session *code_session_for(struct code_host *h, struct shard *shard,
-                                      const struct code_who *who, bool *ret_is_new)
+struct code_session *code_session_current(struct code_host *h, const struct identity *identity)
 {
-    struct code_session *s = code_session_find(h, who->identity);
+    struct code_session *s = code_session_find(h, identity);
     if (s != NULL && is_idle(s) && is_old(s)) {
         code_session_end(s, CODE_END_DEPLOYED, ERR_ACTOR_CUT_OFF);
         s = NULL;
     }
-    *ret_is_new = s == NULL;
-    return s != NULL ? s : make_room(h) ? code_session_new(h, shard, who, NULL) : NULL;
+    return s;
 }
 
-static struct code_session *session_for_request(struct code_host *h, struct shard *shard,
-                                                const struct request *r, bool *ret_is_new)
+/* The session for a request, perhaps a new one; NULL: there is no room for it. */
+static struct code_session *session_for(struct code_host *h, struct shard *shard,
+                                        const struct request *r, bool *ret_is_new)
 {
     const struct code_who who = {&r->identity, &r->address, r->address_text};
-    if (r->kind != REQUEST_EXECUTE) {
-        return code_session_for(h, shard, &who, ret_is_new);
+    bool is_run = r->kind == REQUEST_EXECUTE;
+    struct code_session *s = is_run ? NULL : code_session_current(h, &r->identity);
+    *ret_is_new = s == NULL;
+    if (s == NULL && code_host_make_room(h)) {
+        s = code_session_new(h, shard, &who, is_run ? r : NULL);
     }
-    *ret_is_new = true;
-    return make_room(h) ? code_session_new(h, shard, &who, r) : NULL;
+    return s;
 }
 
 static void begin_event(struct code_host *h, struct shard *shard, struct request *r,
                         uint32_t timeout_ms)
 {
     bool is_new;
-    struct code_session *s = session_for_request(h, shard, r, &is_new);
+    struct code_session *s = session_for(h, shard, r, &is_new);
     if (s == NULL) {
         refuse(r, ERR_OVERLOADED, "isolates", CODE_SESSIONS_MAX);
         return;

@@ -137,6 +137,7 @@ struct code_host {
     struct heap checks;          /* of sessions: when to look at them again */
     struct socket_sets *sockets; /* NULL: there are none */
     struct list socket_ready;    /* sets in which something waits */
+    uint64_t socket_retry_ms;    /* until then no actor is woken for them */
     uint64_t now_ms;
     bool is_stopped;
     struct code_stats stats;

@@ -116,10 +116,12 @@ struct code_who {
     struct bytes *address_text;
 };
 
-/* code_host.c: the session of an actor or a module, a new one where there is none, or the class has changed;
- * NULL: there is no room. */
-struct code_session *code_session_for(struct code_host *h, struct shard *shard,
-                                      const struct code_who *who, bool *ret_is_new);
+/* code_host.c */
+/* The session of an actor or a module, unless it is idle and of an older version: then that ends. NULL: there
+ * is none. */
+struct code_session *code_session_current(struct code_host *h, const struct identity *identity);
+/* For one more session; false: all are in use. */
+bool code_host_make_room(struct code_host *h);
 
 /* code_session.c; `run`: the request of execute, or NULL. */
 struct code_session *code_session_new(struct code_host *h, struct shard *shard,
@@ -136,6 +138,7 @@ void code_session_charge(struct code_session *s, const struct code_usage *usage)
 struct code_session *code_session_find(const struct code_host *h, const struct identity *identity);
 void code_session_free_if_over(struct code_session *s);
 void code_session_start(struct code_session *s, struct slice run_body);
+void code_session_started(struct code_session *s); /* STARTED came */
 void code_session_deliver(struct code_session *s); /* events that wait, as far as they may go */
 void code_session_touch(struct code_session *s);
 void code_session_pace(struct code_session *s); /* its isolate is read as long as there is room */
@@ -171,7 +174,7 @@ code_socket_offer(struct code_event *e) MUST_CHECK; /* to the code that the even
 /* The event is over: the code has answered with the socket, or has not. */
 void code_socket_settle(struct code_event *e, bool is_accepted);
 void code_socket_event_over(struct code_event *e, bool is_done);
-void code_socket_session_over(struct code_session *s, bool fails_all);
+void code_socket_session_over(struct code_session *s, enum err err, bool fails_all);
 void code_socket_give_up(struct code_host *h, const struct shard *shard); /* NULL: all */
 struct socket_set *code_socket_set_of(const struct code_session *s);      /* NULL: it has none */
 

@@ -306,29 +306,47 @@ void code_socket_event_over(struct code_event *e, bool is_done)
     take_more(e->session);
 }
 
-/* True: as much as may be is under way, or will not be; false: there is no isolate for it now. */
-static bool deliver(struct code_host *h, struct socket_set *set)
+static void take_events(struct code_session *s, struct socket_set *set)
 {
-    const struct code_who who = {&set->identity, &set->address, set->address_text};
-    bool is_of_module = set->shard == SOCKET_NO_SHARD;
-    struct shard *shard = is_of_module ? NULL : h->hooks->shard(h->ctx, set->shard);
     struct socket_event *of;
-    bool is_new;
-    if (set->waiting_count == 0 || h->is_stopped || (!is_of_module && shard == NULL)) {
-        return true; /* the set is let go of before long */
-    }
-    struct code_session *s = code_session_for(h, shard, &who, &is_new);
-    if (s == NULL) {
-        return false;
-    }
     while (s->socket_event_count < CODE_SOCKET_EVENTS_MAX && (of = socket_set_next(set)) != NULL) {
         (void)code_event_new_of_socket(s, of);
     }
-    if (is_new) {
-        code_session_start(s, SLICE(""));
-    } else {
-        code_session_deliver(s);
+}
+
+/* False: there is no isolate for it now. Else the set may be gone: where the code cannot be started. */
+static bool wake(struct code_host *h, struct shard *shard, struct socket_set *set)
+{
+    const struct code_who who = {&set->identity, &set->address, set->address_text};
+    if (h->now_ms < h->socket_retry_ms || !code_host_make_room(h)) {
+        return false;
     }
+    struct code_session *s = code_session_new(h, shard, &who, NULL);
+    take_events(s, set);
+    code_session_start(s, SLICE(""));
+    return true;
+}
+
+/* True: as much as may be is under way, or will not be. */
+static bool deliver(struct code_host *h, struct socket_set *set)
+{
+    struct identity identity = set->identity;
+    bool is_of_module = set->shard == SOCKET_NO_SHARD;
+    struct shard *shard = is_of_module ? NULL : h->hooks->shard(h->ctx, set->shard);
+    if (set->waiting_count == 0 || h->is_stopped || (!is_of_module && shard == NULL)) {
+        return true; /* the set is let go of before long */
+    }
+    struct code_session *s = code_session_current(h, &identity);
+    set =
+        socket_sets_find(h->sockets, &identity); /* sockets of a session that ended here went too */
+    if (set == NULL || set->waiting_count == 0) {
+        return true;
+    }
+    if (s == NULL) {
+        return wake(h, shard, set);
+    }
+    take_events(s, set);
+    code_session_deliver(s);
     return true;
 }
 
@@ -376,10 +394,13 @@ static void lose(struct code_session *s)
     }
 }
 
-void code_socket_session_over(struct code_session *s, bool fails_all)
+void code_socket_session_over(struct code_session *s, enum err err, bool fails_all)
 {
-    if (!fails_all) {
-        give_back(s);
+    if (err == ERR_OVERLOADED) {
+        s->host->socket_retry_ms = s->host->now_ms + CODE_SOCKET_RETRY_MS;
+    }
+    if (err == ERR_OVERLOADED || !fails_all) {
+        give_back(s); /* nobody has seen them, and a next one may */
     }
     lose(s);
     struct socket_set *set = code_socket_set_of(s);

@@ -379,6 +379,12 @@ struct client_socket *client_socket_new(struct client_sockets *s, struct http_ex
     return c;
 }
 
+void client_socket_set_token(struct client_socket *c, const uint8_t hash[DIGEST_BYTES])
+{
+    c->has_token = true;
+    memcpy(c->token_hash, hash, sizeof c->token_hash);
+}
+
 static void keep_headers(struct client_socket *c, const struct http_header *headers, size_t count)
 {
     size_t bytes = 0;
@@ -438,6 +444,19 @@ void client_sockets_tick(struct client_sockets *s, uint64_t now_ms)
     s->now_ms = now_ms;
     while ((first = heap_first(&s->deadlines)) != NULL && first->key <= now_ms) {
         tick(CONTAINER_OF(first, struct client_socket, deadline));
+    }
+}
+
+void client_sockets_end_revoked(struct client_sockets *s,
+                                bool (*holds)(void *ctx, const uint8_t hash[DIGEST_BYTES]),
+                                void *ctx)
+{
+    LIST_FOREACH_SAFE (link, &s->all) {
+        struct client_socket *c = LIST_ENTRY(link, struct client_socket, link);
+        if (c->state == CLIENT_OPEN && c->has_token && !holds(ctx, c->token_hash)) {
+            c->has_token = false; /* it is told once */
+            end_with(c, WEBSOCKET_POLICY, SLICE("The token holds no more."));
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 #ifndef NODE_CLIENT_SOCKET_H
 #define NODE_CLIENT_SOCKET_H
 
+#include "base/digest.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "node/callee.h"
@@ -56,6 +57,8 @@ struct client_socket {
     size_t header_count;
     struct buf header_text;
     struct heap_node deadline;
+    bool has_token;
+    uint8_t token_hash[DIGEST_BYTES];
 };
 
 /* `lines` and `limits` are borrowed until client_sockets_done. */
@@ -73,6 +76,13 @@ static inline uint64_t client_socket_id(const struct client_socket *c)
 {
     return c->line->id;
 }
+
+/* It came with a token, and ends with it. */
+void client_socket_set_token(struct client_socket *c, const uint8_t hash[DIGEST_BYTES]);
+/* Those that are open and whose token holds no more are closed (1008). */
+void client_sockets_end_revoked(struct client_sockets *s,
+                                bool (*holds)(void *ctx, const uint8_t hash[DIGEST_BYTES]),
+                                void *ctx);
 
 /* The actor has answered with it: the exchange is the socket's from now on. Fields are copied. */
 void client_socket_agree(struct client_socket *c, const struct http_header *headers, size_t count);

@@ -72,6 +72,10 @@ static void on_decoded(const struct intake *in, enum err err, struct request *r,
         answer_error(in->x, error);
         return;
     }
+    if (in->has_token) {
+        r->has_token = true;
+        memcpy(r->token_hash, in->token_hash, sizeof r->token_hash);
+    }
     bool wants_socket = http_exchange_request(in->x)->wants_socket;
     if (r->kind == REQUEST_MODULE_FETCH) {
         if (wants_socket) {
@@ -82,10 +86,6 @@ static void on_decoded(const struct intake *in, enum err err, struct request *r,
         return;
     }
     r->identity = identity_cache_get(&w->identities, &r->address, w->node->data.address_key);
-    if (in->has_token) {
-        r->has_token = true;
-        memcpy(r->token_hash, in->token_hash, sizeof r->token_hash);
-    }
     if (r->kind == REQUEST_WATCH) {
         watch(w, in->x, r, timeout_ms);
         return;

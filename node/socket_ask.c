@@ -112,6 +112,9 @@ void socket_ask_begin(struct worker *w, struct http_exchange *x, struct request 
     a->socket = socket;
     a->errand.request = r;
     r->socket = (struct socket_ref){.id = client_socket_id(socket), .node = w->node->id};
+    if (r->has_token) {
+        client_socket_set_token(socket, r->token_hash);
+    }
     http_exchange_set_user(x, &a->callee);
     if (r->kind == REQUEST_MODULE_FETCH) {
         begin_of_module(a, r, timeout_ms);

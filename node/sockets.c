@@ -240,6 +240,17 @@ void sockets_tick(struct sockets *s, uint64_t now_ms, uint64_t wall_ms)
     client_sockets_tick(&s->clients, now_ms);
 }
 
+static bool token_holds(void *ctx, const uint8_t hash[DIGEST_BYTES])
+{
+    const struct sockets *s = ctx;
+    return cluster_view_token(worker_view(s->worker), hash, s->owner.wall_ms) != NULL;
+}
+
+void sockets_check_tokens(struct sockets *s)
+{
+    client_sockets_end_revoked(&s->clients, token_holds, s);
+}
+
 /* What the worker says to itself is heard at once, and what that makes the other end say. */
 void sockets_flush(struct sockets *s)
 {

@@ -36,6 +36,8 @@ void sockets_on_lost(struct sockets *s, uint32_t node); /* a connection to or fr
 void sockets_depose(struct sockets *s, uint32_t shard);
 
 void sockets_tick(struct sockets *s, uint64_t now_ms, uint64_t wall_ms);
+void sockets_check_tokens(
+    struct sockets *s);                /* often enough for a revocation to hold in a second */
 void sockets_flush(struct sockets *s); /* before the loop sleeps, and before the neighbours' */
 
 /* The node stops: clients are told, and actors of other nodes hear of it while sockets_are_quiet is false. */

@@ -197,6 +197,7 @@ static void after_sleep(uv_check_t *check)
     worker_renew_tls(w);
     if (now_ms >= w->next_report_ms) {
         worker_publish_report(w);
+        sockets_check_tokens(&w->sockets);
         if (w->stream_count > 0) {
             watch_stream_tick(w, now_ms, wall_ms);
         }

@@ -43,6 +43,7 @@ enum {
     WEBSOCKET_NO_CODE = 1005,  /* never sent: the close frame was empty */
     WEBSOCKET_ABNORMAL = 1006, /* never sent: there was no close frame */
     WEBSOCKET_INVALID_TEXT = 1007,
+    WEBSOCKET_POLICY = 1008,
     WEBSOCKET_TOO_BIG = 1009,
     WEBSOCKET_INTERNAL_ERROR = 1011,
     WEBSOCKET_RESTART = 1012,

@@ -559,3 +559,26 @@ def test_a_socket_whose_actors_owner_is_killed_is_told_to_connect_anew(three):  
         one.send("x")
         assert one.recv() == "x"
         one.close()
+
+
+# Tokens
+
+
+def test_a_socket_ends_with_its_token(start_node):
+    node = start_node()
+    assert deploy(node.client, ECHO).status == 200
+    made = node.client.post("/admin/v1/tokens", json={"namespace": "*", "scopes": ["admin", "call", "deploy", "inspect"]})
+    assert made.status == 201, made
+    admin = {"Authorization": f"Bearer {made.json['token']}"}
+    made = node.client.post("/admin/v1/tokens", json={"namespace": "*", "scopes": ["call"]}, headers=admin)
+    assert made.status == 201, made
+    with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+        Echo(node, "a").connect()
+    assert refusal.value.status_code == 401
+    one = Echo(node, "a").opened(header=[f"Authorization: Bearer {made.json['token']}"])
+    other = Echo(node, "a").opened(header=[f"Authorization: {admin['Authorization']}"])
+    assert node.client.delete(f"/admin/v1/tokens/{made.json['id']}", headers=admin).status == 204
+    assert closed(one) == (1008, "The token holds no more.")
+    other.send("still here")
+    assert other.recv() == "still here"
+    other.close()

@@ -202,6 +202,47 @@ static void events_wait_where_there_is_no_isolate_for_them(void **state)
     assert_int_equal(w->taken, 2);
 }
 
+static void where_no_process_can_be_had_they_wait_and_nothing_is_in_doubt(void **state)
+{
+    struct world *w = *state;
+    (void)open_socket(w);
+    code_host_tick(&w->host, w->host.now_ms + CODE_IDLE_MS);
+    w->is_full = true;
+    arrives(w, 5, "hi");
+    expect_heard(w, "");
+    w->is_full = false;
+    code_host_deliver_sockets(&w->host);
+    assert_int_equal(w->taken, 1); /* not at once again */
+    code_host_tick(&w->host, w->host.now_ms + CODE_SOCKET_RETRY_MS);
+    code_host_deliver_sockets(&w->host);
+    assert_int_equal(w->taken, 2);
+}
+
+static void a_message_for_an_old_version_wakes_the_new_one(void **state)
+{
+    struct world *w = *state;
+    struct isolate *i = open_socket(w);
+    w->version = 2;
+    arrives(w, 5, "hi");
+    assert_true(i->is_killed);
+    assert_int_equal(w->taken, 2);
+    expect_heard(w, "");
+}
+
+static void a_socket_of_an_isolate_alone_goes_with_its_version(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    struct isolate *i = start(w, &a, fetch_request("a", 5));
+    say_and_settle(w, i, "[68,1,true,[101,[],null,null,true],null]"); /* accepted by no handler */
+    asked_done(&a);
+    buf_clear(&w->heard);
+    w->version = 2;
+    arrives(w, 5, "hi");
+    expect_heard(w, "close 5 1012 The actor was restarted.\ntaken 5\n");
+    assert_int_equal(w->taken, 1);
+}
+
 static void more_events_than_may_be_under_way_wait_for_their_turn(void **state)
 {
     struct world *w = *state;
@@ -425,6 +466,9 @@ TEST_MAIN(T(a_request_for_a_socket_is_offered_with_its_event),
           T(a_message_is_an_event_and_is_taken_once_what_it_did_is_durable),
           T(a_close_and_a_failure_are_events), T(an_actor_that_sleeps_is_woken_with_its_sockets),
           T(events_wait_where_there_is_no_isolate_for_them),
+          T(where_no_process_can_be_had_they_wait_and_nothing_is_in_doubt),
+          T(a_message_for_an_old_version_wakes_the_new_one),
+          T(a_socket_of_an_isolate_alone_goes_with_its_version),
           T(more_events_than_may_be_under_way_wait_for_their_turn),
           T(a_socket_that_moves_here_is_told_to_an_actor_that_is_awake),
           T(a_message_that_a_dead_isolate_had_puts_its_socket_in_doubt),
