@@ -121,9 +121,13 @@ static void thrown(void *ctx, const struct code_session *s, struct slice excepti
         value_member(exception, "message", &message) && value_get_str(message, &message);
     assert_true(has_message);
     log_line(w, s, SLICE("thrown"), message);
-    value_put_map(ret_shown, 2);
-    value_put_text(ret_shown, "message");
-    value_put_str(ret_shown, message);
+    struct slice key;
+    struct slice value;
+    value_put_map(ret_shown, value_count(exception) + 1);
+    for (struct value_iter it = value_entries(exception); value_next_entry(&it, &key, &value);) {
+        value_put_str(ret_shown, key);
+        value_put_raw(ret_shown, value);
+    }
     value_put_text(ret_shown, "stack");
     value_put_text(ret_shown, "shown");
 }

@@ -87,7 +87,7 @@ static void an_exception_is_the_answer_and_what_was_written_stays(void **state)
     expect_answer(&a, ERR_ACTOR_EXCEPTION);
     struct buf json = {0};
     value_to_json(bytes_slice(a.reply.body), &json);
-    expect_str(buf_slice(&json), "{\"message\":\"no\",\"stack\":\"shown\"}");
+    expect_str(buf_slice(&json), "{\"name\":\"Error\",\"message\":\"no\",\"stack\":\"shown\"}");
     buf_done(&json);
     asked_done(&a);
     expect_text(&w->f, "a", "k", "one");
