@@ -12,14 +12,24 @@ void base64url_encode(struct slice bytes, struct buf *out)
     out->len--;
 }
 
-enum err base64url_decode(struct slice text, struct buf *out)
+static enum err decode(struct slice text, int variant, struct buf *out)
 {
     size_t start = out->len;
     size_t max = text.len / 4 * 3 + 3;
     size_t len = 0;
     uint8_t *at = buf_extend(out, max);
     int rc =
-        sodium_base642bin(at, max, (const char *)text.data, text.len, NULL, &len, NULL, VARIANT);
+        sodium_base642bin(at, max, (const char *)text.data, text.len, NULL, &len, NULL, variant);
     out->len = start + (rc == 0 ? len : 0);
     return rc == 0 ? ERR_OK : ERR_BAD_REQUEST;
+}
+
+enum err base64url_decode(struct slice text, struct buf *out)
+{
+    return decode(text, VARIANT, out);
+}
+
+enum err base64_decode(struct slice text, struct buf *out)
+{
+    return decode(text, sodium_base64_VARIANT_ORIGINAL, out);
 }

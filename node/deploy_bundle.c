@@ -1,7 +1,7 @@
 #include "node/deploy_body.h"
 
+#include "node/deploy_maps.h"
 #include "node/deployment.h"
-#include "node/source_map.h"
 #include "rpc/value.h"
 
 static bool array_has(struct slice array, struct slice name)
@@ -134,37 +134,11 @@ static enum err check_wanted(const struct deploy_body *b, const struct deploymen
     return ERR_OK;
 }
 
-static enum err reduce_maps(const struct deploy_body *b, struct buf *ret_maps,
-                            struct decode_error *e)
-{
-    struct slice name;
-    struct slice item;
-    struct slice json;
-    const char *why = "it is no text";
-    if (b->source_maps.len == 0) {
-        return ERR_OK;
-    }
-    struct value_iter it = value_entries(b->source_maps);
-    value_put_map(ret_maps, value_count(b->source_maps));
-    while (value_next_entry(&it, &name, &item)) {
-        struct buf doc = {0};
-        enum err err =
-            value_get_str(item, &json) ? source_map_reduce(json, &doc, &why) : ERR_BAD_REQUEST;
-        value_put_str(ret_maps, name);
-        value_put_bin(ret_maps, buf_slice(&doc));
-        buf_done(&doc);
-        if (err != ERR_OK) {
-            return decode_fail(e, err, "The source map of \"%.*s\" is none: %s.", SHOWN(name), why);
-        }
-    }
-    return ERR_OK;
-}
-
 static enum err encode(const struct deploy_body *b, struct deployment *d, struct buf *ret_bundle,
                        struct decode_error *e)
 {
     struct buf maps = {0};
-    enum err err = reduce_maps(b, &maps, e);
+    enum err err = deploy_maps(b, &maps, e);
     if (err == ERR_OK) {
         d->source_maps = buf_slice(&maps);
         bundle_encode(d, ret_bundle);

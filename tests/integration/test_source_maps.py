@@ -81,3 +81,16 @@ def test_stacks_in_logs_name_the_source(project, shared_node):
 
 def test_without_source_maps_they_name_the_bundle(project):
     assert "main.js:" in stack_of(project("--no-source-maps"), "deep")[0]
+
+
+def test_a_module_may_bring_its_source_map(shared_node):
+    source = ('import { DurableObject } from "cloudflare:workers";\n'
+              'export class Thrower extends DurableObject { direct() { throw new Error("no"); } }\n')
+    # The second line of the code is the fifth of the source.
+    source_map = json.dumps({"version": 3, "sources": ["thrower.ts"], "mappings": "AAAA;AAIA"})
+    inline = source + "//# sourceMappingURL=data:application/json;base64," + base64.b64encode(source_map.encode()).decode()
+    for modules in [{"main.js": inline}, {"main.js": source, "main.js.map": source_map}]:
+        ns = f"maps-{next(_numbers)}"
+        body = {"modules": modules, "main": "main.js"}
+        assert shared_node.client.put(f"/v1/{ns}", json=body).status == 200
+        assert stack_of(Class(shared_node.client, "a", ns, "Thrower"), "direct")[0] == "direct@thrower.ts:5:1"

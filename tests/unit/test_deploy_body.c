@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "node/deploy_maps.h"
 #include "node/deployment.h"
+#include "node/source_map.h"
 #include "rpc/json.h"
 #include "rpc/value.h"
 #include "tests/lib/test.h"
@@ -346,6 +348,58 @@ static void a_source_map_that_is_none_is_refused(void **state)
     expect_classes(",\"source_maps\":{\"m.js\":\"\"}", found, ERR_BAD_REQUEST, "");
 }
 
+/* Source maps that modules bring along */
+
+static void expect_places(const char *body, const char *places)
+{
+    struct buf doc = document(body);
+    struct deploy_body b;
+    struct decode_error e;
+    struct buf maps = {0};
+    struct buf text = {0};
+    expect_err(deploy_body_read(buf_slice(&doc), &b, &e), ERR_OK);
+    expect_err(deploy_maps(&b, &maps, &e), ERR_OK);
+    source_map_rewrite(buf_slice(&maps), SLICE("m.js:1:1 n.js:1:1"), &text);
+    expect_str(buf_slice(&text), places);
+    buf_done(&text);
+    buf_done(&maps);
+    buf_done(&doc);
+}
+
+#define A_MAP "{\\\"sources\\\":[\\\"a.ts\\\"],\\\"mappings\\\":\\\"AAAA\\\"}"
+#define A_LINE                                                         \
+    "//# sourceMappingURL=data:application/json;charset=utf-8;base64," \
+    "eyJ2ZXJzaW9uIjozLCJzb3VyY2VzIjpbImEudHMiXSwibWFwcGluZ3MiOiJBQUFBIn0="
+#define MODULE_M(source, more) "{\"main\":\"m.js\",\"modules\":{\"m.js\":\"" source "\"" more
+
+static void a_module_may_bring_its_source_map_in_its_last_line(void **state)
+{
+    (void)state;
+    expect_places(MODULE_M("x\\n" A_LINE, "}}"), "a.ts:1:1 n.js:1:1");
+    expect_places(MODULE_M("x\\n" A_LINE "\\r\\n", "}}"), "a.ts:1:1 n.js:1:1");
+    expect_places(MODULE_M(A_LINE "\\nx", "}}"), "m.js:1:1 n.js:1:1");
+    expect_places(MODULE_M("x\\n" A_LINE "!", "}}"), "m.js:1:1 n.js:1:1");
+}
+
+static void a_module_may_have_its_source_map_beside_it(void **state)
+{
+    (void)state;
+    expect_places(MODULE_M("x", ",\"m.js.map\":\"" A_MAP "\"}}"), "a.ts:1:1 n.js:1:1");
+    expect_places(
+        MODULE_M("x", ",\"m.js.map\":\"no map\",\"n.js\":\"y\",\"n.js.map\":\"" A_MAP "\"}}"),
+        "m.js:1:1 a.ts:1:1");
+}
+
+static void a_source_map_that_is_named_counts_and_not_what_the_module_brings(void **state)
+{
+    (void)state;
+    expect_places(MODULE_M("x\\n" A_LINE,
+                           "},\"source_maps\":{\"m.js\":\"{\\\"sources\\\":[\\\"b.ts\\\"],"
+                           "\\\"mappings\\\":\\\"AAAA\\\"}\"}}"),
+                  "b.ts:1:1 n.js:1:1");
+    expect_places(MODULE_M("x", "}}"), "m.js:1:1 n.js:1:1");
+}
+
 static void a_class_of_one_s_own_is_not_called_store(void **state)
 {
     (void)state;
@@ -383,5 +437,8 @@ TEST_MAIN(cmocka_unit_test(the_smallest_deploy_has_a_module_and_its_name),
           cmocka_unit_test(with_names_these_are_deployed),
           cmocka_unit_test(a_class_that_is_not_exported_is_refused),
           cmocka_unit_test(a_source_map_that_is_none_is_refused),
+          cmocka_unit_test(a_module_may_bring_its_source_map_in_its_last_line),
+          cmocka_unit_test(a_module_may_have_its_source_map_beside_it),
+          cmocka_unit_test(a_source_map_that_is_named_counts_and_not_what_the_module_brings),
           cmocka_unit_test(a_class_of_one_s_own_is_not_called_store),
           cmocka_unit_test(what_an_isolate_says_is_checked))
