@@ -183,20 +183,9 @@ static int prove_engine(const struct child *c)
     return ISOLATE_EXIT_OK;
 }
 
-static int rehearse(const struct child *c, const struct touched_watch *w)
+/* Which pages that has written its zygote has written ahead for all who come after this one. */
+static int tell_touched(const struct child *c, const struct touched_watch *w)
 {
-    c->host->channel = c->channel;
-    bool is_done = false;
-    enum err err = engine_forked(c->engine);
-    while (err == ERR_OK && !is_done) {
-        double wait_ms;
-        err = engine_rehearse(c->engine, &is_done);
-        err = err == ERR_OK ? engine_tick(c->engine, (double)clock_mono_ns() / 1e6, &wait_ms) : err;
-        channel_flush(c->channel); /* to nobody */
-    }
-    if (err != ERR_OK) {
-        return give_up_engine(c, "rehearsal", err);
-    }
     touched_find(w, c->rehearsed);
     return ISOLATE_EXIT_OK;
 }
@@ -206,6 +195,18 @@ static int prove_filter(void)
 {
     (void)syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
     return give_up("self-test", "a forbidden call returned", ISOLATE_EXIT_LOCKDOWN);
+}
+
+/* What most will do first, with preludes that are thrown away, while nobody waits: where the machine is a virtual
+ * one, the first touch of each page in a process is dear, of code as of data. */
+static enum err rehearse(const struct child *c)
+{
+    bool is_done = c->task != CHILD_SERVE && c->task != CHILD_REHEARSE;
+    enum err err = ERR_OK;
+    while (err == ERR_OK && !is_done) {
+        err = engine_rehearse(c->engine, &is_done);
+    }
+    return err;
 }
 
 int child_run(const struct child *c)
@@ -220,6 +221,7 @@ int child_run(const struct child *c)
         return give_up("lock-down", strerrordesc_np(error), ISOLATE_EXIT_LOCKDOWN);
     }
     enum err err = engine_after_fork(c->engine);
+    err = err == ERR_OK ? rehearse(c) : err;
     if (err != ERR_OK) {
         return give_up_engine(c, "after the fork", err);
     }
@@ -231,7 +233,7 @@ int child_run(const struct child *c)
     case CHILD_PROVE_FILTER:
         return prove_filter();
     case CHILD_REHEARSE:
-        return rehearse(c, &watch);
+        return tell_touched(c, &watch);
     }
     UNREACHABLE();
 }

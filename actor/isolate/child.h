@@ -16,7 +16,7 @@ enum child_task {
     CHILD_SERVE,        /* its channel, until that closes */
     CHILD_PROVE_ENGINE, /* self-test: runs code, collects garbage, must end with 0 */
     CHILD_PROVE_FILTER, /* self-test: makes a forbidden call, must be killed for it */
-    CHILD_REHEARSE,     /* does what most will do, and says in `rehearsed` which pages that wrote */
+    CHILD_REHEARSE, /* does what all do before READY, and says in `rehearsed` which pages that wrote */
 };
 
 struct child {

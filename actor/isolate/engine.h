@@ -59,7 +59,8 @@ enum err engine_forked(struct engine *e) MUST_CHECK;
 enum err engine_frame(struct engine *e, struct slice frame, struct buf *large) MUST_CHECK;
 enum err engine_tick(struct engine *e, double now_ms, double *ret_wait_ms) MUST_CHECK;
 
-/* The next step of a rehearsal, where the prelude has one; `*ret_done`: there is no further one. */
+/* The next step of the prelude's rehearsal, where it has one; `*ret_done`: there is no further one. It sends
+ * nothing, and leaves nothing but garbage. */
 enum err engine_rehearse(struct engine *e, bool *ret_done) MUST_CHECK;
 
 /* Waits until `fd` can be read, at most `wait_ms` (infinity: for ever), and runs what the engine has to do

@@ -2,8 +2,8 @@
  *
  * Each first write to a page that a fork shares is a fault, and most of what one costs (13 to 20 us on a virtual
  * machine) is the trap, not the copy: the pages are written in one go while nobody waits for the child. Which
- * they are is seen in a child that does what most will do (child.h: CHILD_REHEARSE), since the same work after a
- * fork of the same process writes the same pages.
+ * they are is seen in a child that does what all do before they are READY (child.h: CHILD_REHEARSE), since the same
+ * work after a fork of the same process writes the same pages.
  *
  *     zygote: touched_open   rehearsal: touched_find   zygote: touched_close   each child: touched_write */
 #ifndef ACTOR_ISOLATE_TOUCHED_H

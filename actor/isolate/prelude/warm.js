@@ -130,6 +130,10 @@ const scenarios = {
     },
     execute: {
         asked: 0,
+        first: () => [
+            start("execute", { code: "async (input) => input + 1", class: "Store", grants: null }),
+            event(1, frames.EVENT_EXECUTE, bytes(1)),
+        ],
         once: () => [
             start("execute", { code: EXECUTE, class: "Store", grants: { storage: "write", fetch: true, actors: ["Warm"] } }),
             event(1, frames.EVENT_EXECUTE, bytes({ a: 1 })),
