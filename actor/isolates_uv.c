@@ -41,6 +41,7 @@ struct isolate {
     struct isolate_user *user; /* NULL: nobody's, or killed */
     uint64_t memory_bytes;     /* that it may have */
     uint64_t seen_bytes;       /* that it had when it was looked at last */
+    bool is_up; /* it has said READY */
     bool is_paused;
     bool has_hung_up; /* it waits for what EXITED says of it */
     bool is_killed;
@@ -129,11 +130,18 @@ struct isolate_user *isolate_user(const struct isolate *i)
     return i->user;
 }
 
+bool isolate_is_up(const struct isolate *i)
+{
+    return i->is_up;
+}
+
 static enum err on_frame(void *ctx, struct slice frame)
 {
     struct isolate *i = ctx;
     static const uint8_t ready[] = {0x92, FRAME_READY, 0};
-    if (slice_equal(frame, slice_of(ready, sizeof ready)) || i->user == NULL) {
+    bool is_ready = slice_equal(frame, slice_of(ready, sizeof ready));
+    i->is_up = i->is_up || is_ready;
+    if (is_ready || i->user == NULL) {
         return i->is_killed ? ERR_CLOSED : ERR_OK;
     }
     i->user->frame(i->user, frame);

@@ -6,13 +6,18 @@
 #include "node/code.h"
 #include "rpc/value.h"
 
-enum { CHECK_MS = 10 * 1000, FRAME_DEPTH = 12 };
+enum {
+    CHECK_START_MS = 30 * 1000, /* for the process */
+    CHECK_MS = 10 * 1000,       /* for the code, once that is there */
+    FRAME_DEPTH = 12,
+};
 
 struct checking {
     struct isolate_user user;
     struct list link; /* code.checks */
     struct code_check *check;
     struct isolate *isolate;
+    bool is_up;
     uint64_t deadline_ms;
 };
 
@@ -111,7 +116,7 @@ void code_checks_begin(struct code *code, struct code_check *c)
     struct checking *v = MEM_NEW(struct checking);
     v->user = (struct isolate_user){.frame = on_frame, .ended = on_ended};
     v->check = c;
-    v->deadline_ms = code->host.now_ms + CHECK_MS;
+    v->deadline_ms = code->host.now_ms + CHECK_START_MS;
     list_init(&v->link);
     v->isolate = isolates_take(&code->isolates, &limits, &v->user);
     if (v->isolate == NULL) {
@@ -126,13 +131,20 @@ void code_checks_tick(struct list *checks, uint64_t now_ms)
 {
     LIST_FOREACH_SAFE (link, checks) {
         struct checking *v = LIST_ENTRY(link, struct checking, link);
-        if (v->deadline_ms <= now_ms) {
+        if (!v->is_up && isolate_is_up(v->isolate)) {
+            v->is_up = true;
+            v->deadline_ms = now_ms + CHECK_MS;
+        } else if (v->deadline_ms <= now_ms && v->is_up) {
             refuse(v, ERR_INVALID_CODE, "The code takes too long to load.");
+        } else if (v->deadline_ms <= now_ms) {
+            refuse(v, ERR_UNAVAILABLE, "No isolate has started in time to look at the code.");
         }
     }
 }
 
 void code_checks_stop(struct list *checks)
 {
-    code_checks_tick(checks, UINT64_MAX);
+    LIST_FOREACH_SAFE (link, checks) {
+        refuse(LIST_ENTRY(link, struct checking, link), ERR_UNAVAILABLE, "The node stops.");
+    }
 }
