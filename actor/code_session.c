@@ -303,8 +303,9 @@ void code_session_fail_start(struct code_session *s, enum code_ending how, struc
         end(s, how, ERR_INVALID_CODE, exception, true);
     } else if (s->is_run) {
         stop_run(s, how, exception);
-    } else {
-        end(s, how, ERR_ACTOR_EXCEPTION, exception, true);
+    } else { /* a process that died need not be its code's fault: it may be tried again */
+        end(s, how, how == CODE_END_DIED ? ERR_ACTOR_CUT_OFF : ERR_ACTOR_EXCEPTION, exception,
+            true);
     }
 }
 

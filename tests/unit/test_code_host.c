@@ -226,6 +226,20 @@ static void code_that_aborts_in_its_start_fails_all_that_wait(void **state)
     asked_done(&a);
 }
 
+static void an_isolate_that_dies_in_its_start_may_be_tried_again(void **state)
+{
+    struct world *w = *state;
+    struct asked a;
+    call(w, &a, call_request("a", "add"));
+    code_host_on_end(w->isolates[0].session, &(struct code_end){.out_of_memory = false});
+    expect_answer(&a, ERR_ACTOR_CUT_OFF);
+    asked_done(&a);
+    call(w, &a, call_request("a", "add"));
+    code_host_on_end(w->isolates[1].session, &(struct code_end){.out_of_memory = true});
+    expect_answer(&a, ERR_ACTOR_EXCEPTION);
+    asked_done(&a);
+}
+
 static void an_isolate_that_breaks_the_protocol_is_killed(void **state)
 {
     static const char *const frames[] = {
@@ -617,6 +631,7 @@ TEST_MAIN(T(a_call_is_sent_once_its_class_has_started),
           T(who_is_under_way_when_an_isolate_dies_is_in_doubt),
           T(who_is_under_way_when_code_aborts_hears_why),
           T(code_that_aborts_in_its_start_fails_all_that_wait),
+          T(an_isolate_that_dies_in_its_start_may_be_tried_again),
           T(an_isolate_that_breaks_the_protocol_is_killed),
           T(writes_that_cannot_be_reset_the_actor),
           T(a_shard_that_is_lost_takes_its_isolates_along),
