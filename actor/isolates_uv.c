@@ -447,6 +447,7 @@ void isolates_open(struct isolates *p, uv_loop_t *loop, const struct launch *lau
     *p = (struct isolates){.magic = ISOLATES_MAGIC,
                            .loop = loop,
                            .launch = launch,
+                           .now_ms = clock_mono_ms(),
                            .children_max = ISOLATE_ZYGOTE_CHILDREN_MAX,
                            .age_ms_max = ISOLATE_ZYGOTE_AGE_MS_MAX};
     memcpy(p->sizes, sizes, size_count * sizeof sizes[0]);
