@@ -41,7 +41,7 @@ struct isolate {
     struct isolate_user *user; /* NULL: nobody's, or killed */
     uint64_t memory_bytes;     /* that it may have */
     uint64_t seen_bytes;       /* that it had when it was looked at last */
-    bool is_up; /* it has said READY */
+    bool is_up;                /* it has said READY */
     bool is_paused;
     bool has_hung_up; /* it waits for what EXITED says of it */
     bool is_killed;

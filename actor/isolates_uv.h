@@ -110,7 +110,8 @@ void isolate_send(struct isolate *i, struct slice frame); /* without its head */
 void isolate_pause(struct isolate *i, bool paused);
 void isolate_kill(struct isolate *i);
 struct isolate_user *isolate_user(const struct isolate *i);
-bool isolate_is_up(const struct isolate *i); /* the process runs, and has what it needs before it is asked */
+/* The process runs, and has what it needs before it is asked. */
+bool isolate_is_up(const struct isolate *i);
 uint64_t isolate_memory_bytes(struct isolate *i); /* that it has now */
 void isolate_usage(const struct isolate *i, bool wants_peak, struct isolate_usage *ret);
 
