@@ -5,6 +5,7 @@
  *    warm     throwaway preludes run each scenario of warm.js, what is frequent many times
  *    collect  all garbage of that goes, so that no child has to collect it
  *    prime    more of them start: cells are now taken from the places that children go on with
+ *    rehearse throwaway preludes and frames for each child to run before it is READY, and collect once more
  */
 const host = globalThis.__host;
 delete globalThis.__host;
@@ -93,6 +94,7 @@ async function prepare() {
         const throwaway = makePrelude(inert);
         rehearsal.push(...throwaway.warmFrames(scenario).first.map((frame) => [throwaway, frame]));
     }
+    host.collect(); /* else some children would soon have to, and write all that they share */
 }
 
 const runtime = {
