@@ -41,6 +41,7 @@ struct isolate {
     struct isolate_user *user; /* NULL: nobody's, or killed */
     uint64_t memory_bytes;     /* that it may have */
     uint64_t seen_bytes;       /* that it had when it was looked at last */
+    uint64_t up_us;            /* CPU time of its own until it was up: nobody's who uses it */
     bool is_up;                /* it has said READY */
     bool is_paused;
     bool has_hung_up; /* it waits for what EXITED says of it */
@@ -140,7 +141,10 @@ static enum err on_frame(void *ctx, struct slice frame)
     struct isolate *i = ctx;
     static const uint8_t ready[] = {0x92, FRAME_READY, 0};
     bool is_ready = slice_equal(frame, slice_of(ready, sizeof ready));
-    i->is_up = i->is_up || is_ready;
+    if (is_ready && !i->is_up) { /* once, before any code of a user's runs in it */
+        i->is_up = true;
+        i->up_us = clock_process_us(i->pid);
+    }
     if (is_ready || i->user == NULL) {
         return i->is_killed ? ERR_CLOSED : ERR_OK;
     }
@@ -224,9 +228,14 @@ void isolate_pause(struct isolate *i, bool paused)
     poll_for(i);
 }
 
+static uint64_t used_us(const struct isolate *i, uint64_t process_us)
+{
+    return i->is_up && process_us > i->up_us ? process_us - i->up_us : 0;
+}
+
 void isolate_usage(const struct isolate *i, bool wants_peak, struct isolate_usage *ret)
 {
-    *ret = (struct isolate_usage){.cpu_us = clock_process_us(i->pid)};
+    *ret = (struct isolate_usage){.cpu_us = used_us(i, clock_process_us(i->pid))};
     ret->peak_bytes = wants_peak ? isolate_proc_peak_bytes(i->pid) : 0;
 }
 
@@ -344,7 +353,8 @@ static void on_exited(void *ctx, const struct isolate_exited *m)
 {
     struct isolate *i = find(ctx, m->tag);
     if (i != NULL) {
-        const struct isolate_usage usage = {.cpu_us = m->cpu_us, .peak_bytes = m->peak_bytes};
+        const struct isolate_usage usage = {.cpu_us = used_us(i, m->cpu_us),
+                                            .peak_bytes = m->peak_bytes};
         end_with(i, isolate_control_end(m->status), &usage);
     }
 }
