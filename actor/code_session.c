@@ -431,9 +431,21 @@ static void look_for_record(struct code_event *e)
     code_turn_submit(r);
 }
 
-static void send_event(struct code_session *s, struct code_event *e)
+/* Two system calls, so not for each of many events in one go. */
+static void note_cpu(struct code_session *s)
 {
     struct code_usage usage = {0};
+    if (s->cpu_since_ms == s->host->now_ms) {
+        return;
+    }
+    s->host->hooks->usage(s->isolate, false, &usage);
+    code_session_charge(s, &usage);
+    s->cpu_since_us = usage.cpu_us;
+    s->cpu_since_ms = s->host->now_ms;
+}
+
+static void send_event(struct code_session *s, struct code_event *e)
+{
     struct buf frame = {0};
     if (e->request != NULL && e->request->socket.id != 0) {
         enum err err = code_socket_offer(e);
@@ -444,9 +456,7 @@ static void send_event(struct code_session *s, struct code_event *e)
     }
     code_frame_event(e, &frame);
     code_event_move(e, CODE_EVENT_SENT);
-    s->host->hooks->usage(s->isolate, false, &usage);
-    code_session_charge(s, &usage);
-    s->cpu_since_us = usage.cpu_us;
+    note_cpu(s);
     s->calls++;
     code_frame_send(s, &frame);
 }
