@@ -21,6 +21,12 @@ export class Bench extends DurableObject {
         return (await this.ctx.storage.get("k1")).length;
     }
 
+    /* Awake for as long as its timer is. */
+    stay() {
+        setTimeout(() => {}, 600000);
+        return ++this.count;
+    }
+
     spin() {
         for (;;);
     }

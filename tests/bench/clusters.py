@@ -20,12 +20,12 @@ def call(url, body=None, method=None, seconds=5):
         return json.loads(answer.read() or b"null")
 
 
-def await_true(what, condition, seconds=FORM_SECONDS):
+def await_true(what, condition, seconds=FORM_SECONDS, pause=0.1):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             sys.exit(f"{what}: not within {seconds:.0f} s")
-        select.select([], [], [], 0.1)
+        select.select([], [], [], pause)
 
 
 def is_whole(url):

@@ -20,7 +20,8 @@ struct connection;
 struct exchange {
     struct connection *connection;
     uint64_t sent_ns;
-    uint64_t body_at; /* bytes of the body already handed to the protocol */
+    uint64_t sends_at_ns; /* where it pauses; 0: it does not */
+    uint64_t body_at;     /* bytes of the body already handed to the protocol */
     struct buf body;
     int status;
 };

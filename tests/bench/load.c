@@ -39,6 +39,7 @@ struct options {
     uint64_t streams;
     uint64_t duration_ms;
     uint64_t warmup_ms;
+    uint64_t pause_ms; /* of each exchange, between its answer and its next request */
     uint64_t requests; /* ends the measured time early, once so many are answered; 0: none */
     uint64_t pid;      /* of the server, 0: unknown */
     bool json;
@@ -114,7 +115,9 @@ static void on_answer(struct exchange *x)
     if (run.options.requests != 0 && run.answered >= run.options.requests) {
         end_at(now_ns);
     }
-    if (may_send(now_ns)) {
+    if (run.options.pause_ms > 0) {
+        x->sends_at_ns = now_ns + run.options.pause_ms * NS_IN_MS;
+    } else if (may_send(now_ns)) {
         send_next(x->connection, x);
     }
 }
@@ -129,6 +132,21 @@ static void flush(struct connection *c)
         struct epoll_event e = {.events = EPOLLIN | (blocked ? EPOLLOUT : 0U), .data.ptr = c};
         INVARIANT(epoll_ctl(run.epoll, EPOLL_CTL_MOD, c->fd, &e) == 0);
         c->wants_write = blocked;
+    }
+}
+
+/* Those whose pause is over. */
+static void send_due(void)
+{
+    uint64_t now_ns = clock_mono_ns();
+    const struct options *o = &run.options;
+    for (uint64_t i = 0; o->pause_ms > 0 && i < o->connections * o->streams; i++) {
+        struct exchange *x = &run.exchanges[i];
+        if (x->sends_at_ns != 0 && x->sends_at_ns <= now_ns && may_send(now_ns)) {
+            x->sends_at_ns = 0;
+            send_next(x->connection, x);
+            flush(x->connection);
+        }
     }
 }
 
@@ -184,6 +202,7 @@ static void wait_for_events(void)
         }
         flush(c);
     }
+    send_due();
 }
 
 /* --- processor time --------------------------------------------------------------------------- */
@@ -266,7 +285,7 @@ static void run_until_drained(void)
     uint64_t from_ns = clock_mono_ns();
     run.measure_to_ns = from_ns + run.options.duration_ms * NS_IN_MS;
     run.measure_from_ns = from_ns;
-    while (clock_mono_ns() < run.measure_to_ns && run.under_way > 0) {
+    while (clock_mono_ns() < run.measure_to_ns && (run.under_way > 0 || run.options.pause_ms > 0)) {
         wait_for_events();
     }
     double seconds = (double)(run.measure_to_ns - from_ns) / 1e9;
@@ -296,6 +315,7 @@ static const char usage_text[] =
     "  --streams N of each connection (1)      --actors N        (1000)\n"
     "  --keys N of each actor  (1000)          --value-bytes N   (100)\n"
     "  --seconds N             (10)            --warmup N        (2 seconds)\n"
+    "  --pause N               milliseconds between an answer and the next request (0)\n"
     "  --requests N            ends early, after so many answers\n"
     "  --pid N                 of the server, for its processor time\n"
     "  --json\n"
@@ -331,13 +351,21 @@ static int choice(const char *text, const char *const *names)
 }
 
 static const struct option known_options[] = {
-    {"server", required_argument, NULL, 's'},  {"protocol", required_argument, NULL, 'p'},
-    {"op", required_argument, NULL, 'o'},      {"connections", required_argument, NULL, 'c'},
-    {"streams", required_argument, NULL, 'm'}, {"actors", required_argument, NULL, 'a'},
-    {"keys", required_argument, NULL, 'k'},    {"value-bytes", required_argument, NULL, 'b'},
-    {"seconds", required_argument, NULL, 'd'}, {"warmup", required_argument, NULL, 'w'},
-    {"pid", required_argument, NULL, 'i'},     {"requests", required_argument, NULL, 'r'},
-    {"json", no_argument, NULL, 'j'},          {NULL, 0, NULL, 0},
+    {"server", required_argument, NULL, 's'},
+    {"protocol", required_argument, NULL, 'p'},
+    {"op", required_argument, NULL, 'o'},
+    {"connections", required_argument, NULL, 'c'},
+    {"streams", required_argument, NULL, 'm'},
+    {"actors", required_argument, NULL, 'a'},
+    {"keys", required_argument, NULL, 'k'},
+    {"value-bytes", required_argument, NULL, 'b'},
+    {"seconds", required_argument, NULL, 'd'},
+    {"warmup", required_argument, NULL, 'w'},
+    {"pid", required_argument, NULL, 'i'},
+    {"requests", required_argument, NULL, 'r'},
+    {"pause", required_argument, NULL, 'u'},
+    {"json", no_argument, NULL, 'j'},
+    {NULL, 0, NULL, 0},
 };
 
 static void set_option(int c)
@@ -384,6 +412,9 @@ static void set_option(int c)
         break;
     case 'r':
         o->requests = number(optarg, 1, UINT32_MAX);
+        break;
+    case 'u':
+        o->pause_ms = number(optarg, 1, 86400000);
         break;
     case 'j':
         o->json = true;

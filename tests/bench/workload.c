@@ -123,8 +123,7 @@ static void next_dormouse(struct workload *w, enum operation operation, uint64_t
     case OPERATION_CALL_READ:
     case OPERATION_CALL_PUT:
     case OPERATION_EXECUTE:
-        next_call(w, operation, actor, r);
-        return;
+        break; /* next_call */
     }
     UNREACHABLE();
 }
@@ -163,6 +162,10 @@ void workload_next(struct workload *w, struct request *ret_request)
     buf_clear(&ret_request->body);
     switch (w->server) {
     case SERVER_DORMOUSE:
+        if (is_call(w->operation)) {
+            next_call(w, w->operation, actor, ret_request);
+            break;
+        }
         next_dormouse(w, w->operation, actor, key, ret_request);
         break;
     case SERVER_ETCD:
