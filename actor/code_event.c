@@ -202,6 +202,26 @@ static struct bytes *response_of(struct code_event *e, struct slice result)
     return response;
 }
 
+/* [status, fields, nil, true, false]: the body comes by the line. */
+static struct bytes *head_of(struct slice result)
+{
+    struct value_iter it = value_items(result);
+    struct slice status;
+    struct slice fields;
+    struct buf out = {0};
+    bool has_both = value_next(&it, &status) && value_next(&it, &fields);
+    INVARIANT(has_both); /* has_stream has seen what comes behind them */
+    value_put_array(&out, SOCKET_ITEM);
+    value_put_raw(&out, status);
+    value_put_raw(&out, fields);
+    value_put_nil(&out);
+    value_put_bool(&out, true);
+    value_put_bool(&out, false);
+    struct bytes *head = bytes_new(buf_slice(&out));
+    buf_done(&out);
+    return head;
+}
+
 /* [result] of a call; [status, fields, body, ...] of a fetch, as it is. NULL: it is malformed. */
 static struct bytes *outcome_of(struct code_event *e, struct slice result)
 {
@@ -335,7 +355,7 @@ static void fail_stream(struct code_event *e, const char *why)
     buf_done(&exception);
 }
 
-static void give_credit(struct code_session *s, uint64_t stream, size_t bytes)
+void code_give_credit(struct code_session *s, uint64_t stream, size_t bytes)
 {
     struct buf frame = {0};
     code_frame_begin(&frame, FRAME_CREDIT_IN, stream, 1);
@@ -356,20 +376,28 @@ void code_event_chunk(struct code_session *s, struct value_iter *frame)
         code_bad_frame(s);
         return;
     }
+    bool is_broken = value_type(end) == VALUE_STR;
+    bool is_last = value_get_bool(end, &is_end) && is_end;
+    if (code_stream_chunk(s, stream, bytes,
+                          is_broken ? CODE_CHUNK_BREAKS_OFF
+                          : is_last ? CODE_CHUNK_IS_LAST
+                                    : CODE_CHUNK_GOES_ON)) {
+        return;
+    }
     struct code_event *e = find_stream(s, stream);
     if (e == NULL) {
         return; /* nobody waits for it any more */
     }
     if (e->body.len + bytes.len > RESPONSE_BODY_BYTES_MAX) {
         fail_stream(e, "The body of the response is larger than 16 MiB.");
-    } else if (value_type(end) == VALUE_STR) {
+    } else if (is_broken) {
         fail_stream(e, "The body of the response ended before it was whole.");
     } else {
         buf_append_slice(&e->body, bytes);
-        if (value_get_bool(end, &is_end) && is_end) {
+        if (is_last) {
             end_stream(e);
         } else {
-            give_credit(s, stream, bytes.len);
+            code_give_credit(s, stream, bytes.len);
         }
     }
 }
@@ -396,12 +424,18 @@ void code_event_done(struct code_session *s, struct value_iter *frame)
     struct code_usage usage = {0};
     s->host->hooks->usage(s->isolate, false, &usage);
     code_session_charge(s, &usage);
-    if (is_ok && has_stream(e, result, &e->stream)) {
+    uint64_t stream = 0;
+    bool is_streamed = is_ok && has_stream(e, result, &stream);
+    bool leaves_in_pieces = is_streamed && code_stream_open(e, stream);
+    if (is_streamed && !leaves_in_pieces) {
+        e->stream = stream;
         e->head = bytes_new(result);
         code_write_first(s, writes);
         return;
     }
-    struct bytes *outcome = is_ok ? outcome_of(e, result) : exception_of(e, result);
+    struct bytes *outcome = leaves_in_pieces ? head_of(result)
+                            : is_ok          ? outcome_of(e, result)
+                                             : exception_of(e, result);
     if (outcome == NULL) {
         code_bad_frame(s);
         return;

@@ -48,6 +48,7 @@ struct code_session {
     uint32_t socket_event_count;
     struct code_turn *tells; /* the newest turn, where it is a TELL: more may go with it */
     size_t tell_bytes;       /* of all of its TELLs */
+    struct list streams;     /* bodies that leave in pieces */
     bool has_auto;           /* what it has set before it had a socket */
     struct bytes *auto_request;
     struct bytes *auto_response;
@@ -111,6 +112,16 @@ struct code_turn {
     struct list letters;      /* TELL */
 };
 
+/* A body that leaves in pieces. */
+struct code_stream {
+    struct list link; /* session.streams */
+    struct code_session *session;
+    uint64_t number; /* the isolate's */
+    uint64_t event;
+    uint64_t socket; /* the line that it takes */
+};
+enum code_chunk_end { CODE_CHUNK_GOES_ON, CODE_CHUNK_IS_LAST, CODE_CHUNK_BREAKS_OFF };
+
 struct code_who {
     const struct identity *identity;
     const struct address *address; /* of address_text */
@@ -154,6 +165,7 @@ void code_event_answer(struct code_event *e); /* its request's reply is complete
 void code_event_fail(struct code_event *e, enum err err, struct slice exception);
 void code_event_done(struct code_session *s, struct value_iter *frame);  /* DONE came */
 void code_event_chunk(struct code_session *s, struct value_iter *frame); /* CHUNK came */
+void code_give_credit(struct code_session *s, uint64_t stream, size_t bytes);
 void code_event_time_out(struct code_event *e);
 void code_event_cancel(struct code_event *e); /* its client is gone */
 
@@ -164,7 +176,19 @@ void code_write_first(struct code_session *s, struct slice writes);
 
 void code_call_actor(struct code_call *call, const struct code_turn *t);
 
+/* code_stream.c */
+/* The event's answer has a body with that number; false: it is to be collected. */
+bool code_stream_open(struct code_event *e, uint64_t number);
+/* False: there is none of that number. */
+bool code_stream_chunk(struct code_session *s, uint64_t number, struct slice bytes,
+                       enum code_chunk_end end);
+void code_stream_drained(struct code_session *s, uint64_t socket, size_t bytes);
+void code_stream_cancel(struct code_session *s, uint64_t socket);
+void code_stream_drop_all(struct code_session *s);
+
 /* code_socket.c */
+/* To a line, behind what was written before. `said` is copied, but for its link and data. */
+void code_socket_post(struct code_session *s, const struct code_letter *said, struct slice data);
 /* TELL came; false: it is malformed. */
 bool code_socket_tell(struct code_session *s, struct slice type, struct slice args);
 void code_socket_ask_time(struct code_session *s, uint64_t ask, struct slice args);

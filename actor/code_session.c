@@ -87,6 +87,7 @@ struct code_session *code_session_new(struct code_host *h, struct shard *shard,
     }
     list_init(&s->by_use);
     list_init(&s->events);
+    list_init(&s->streams);
     list_append(&h->by_use, &s->by_use);
     h->session_count++;
     h->stats.sessions++;
@@ -447,7 +448,7 @@ static void note_cpu(struct code_session *s)
 static void send_event(struct code_session *s, struct code_event *e)
 {
     struct buf frame = {0};
-    if (e->request != NULL && e->request->socket.id != 0) {
+    if (e->request != NULL && e->request->socket.id != 0 && !e->request->is_for_body) {
         enum err err = code_socket_offer(e);
         if (err != ERR_OK) {
             code_event_fail(e, err, SLICE(""));

@@ -151,7 +151,7 @@ void code_socket_drop_letters(struct code_session *s, struct list *letters)
 }
 
 /* It leaves behind what was written before; what follows without another write goes with it. */
-static void post(struct code_session *s, const struct code_letter *said, struct slice data)
+void code_socket_post(struct code_session *s, const struct code_letter *said, struct slice data)
 {
     struct code_letter *letter = MEM_NEW(struct code_letter);
     *letter = *said;
@@ -182,7 +182,7 @@ static bool tell_send(struct code_session *s, struct value_iter *it)
     if (!letter.is_text && !value_get_bin(doc, &data)) {
         return false;
     }
-    post(s, &letter, data);
+    code_socket_post(s, &letter, data);
     return true;
 }
 
@@ -198,7 +198,7 @@ static bool tell_close(struct code_session *s, struct value_iter *it)
         return false;
     }
     letter.close_code = code == NO_CODE ? 0 : (uint16_t)code;
-    post(s, &letter, reason);
+    code_socket_post(s, &letter, reason);
     return true;
 }
 
@@ -273,11 +273,29 @@ static void on_restored(void *ctx, const struct actor_socket *socket)
     }
 }
 
+static void on_drained(void *ctx, const struct actor_socket *socket, size_t bytes)
+{
+    struct code_session *s = code_session_find(ctx, &socket->set->identity);
+    if (s != NULL) {
+        code_stream_drained(s, socket->ref.id, bytes);
+    }
+}
+
+static void on_body_gone(void *ctx, const struct actor_socket *socket)
+{
+    struct code_session *s = code_session_find(ctx, &socket->set->identity);
+    if (s != NULL) {
+        code_stream_cancel(s, socket->ref.id);
+    }
+}
+
 void code_host_attach_sockets(struct code_host *h, struct socket_sets *sockets)
 {
     h->sockets = sockets;
     sockets->ready = on_ready;
     sockets->restored = on_restored;
+    sockets->drained = on_drained;
+    sockets->body_gone = on_body_gone;
     sockets->host_ctx = h;
 }
 
@@ -403,6 +421,7 @@ void code_socket_session_over(struct code_session *s, enum err err, bool fails_a
         give_back(s); /* nobody has seen them, and a next one may */
     }
     lose(s);
+    code_stream_drop_all(s);
     struct socket_set *set = code_socket_set_of(s);
     if (set != NULL) {
         socket_set_isolate_gone(set);

@@ -104,7 +104,8 @@ struct request {
     bool has_token;    /* it came with one: a stream ends when that is revoked */
     uint8_t token_hash[DIGEST_BYTES];
 
-    struct socket_ref socket; /* of a fetch: its client asks for a WebSocket; id 0: it does not */
+    struct socket_ref socket; /* of a fetch: a line to its client; id 0: there is none */
+    bool is_for_body; /* the answer's body may take it, in pieces; else it is a WebSocket's */
 
     bool stays_inside; /* of the actor's own code: no gate, for what leaves has one of its own */
     uint64_t gate;     /* proposals of the actor that must be durable first */

@@ -57,13 +57,13 @@ enum request_tag {
     TAG_IDEMPOTENCY_KEY = 15,
     TAG_HASH = 16,
     TAG_TOKEN = 17,
-    TAG_SOCKET = 18, /* id u64 | node u32 */
+    TAG_SOCKET = 18, /* id u64 | node u32 | is_for_body u8 */
     TAG_COUNT = 19,
 };
 
 enum { LIST_REVERSE = 1, LIST_VALUES = 2, LIST_HAS_NO_NEXT = 4 };
 
-enum { LIST_FIELD_BYTES = 5, SINCE_FIELD_BYTES = 12, SOCKET_FIELD_BYTES = 12 };
+enum { LIST_FIELD_BYTES = 5, SINCE_FIELD_BYTES = 12, SOCKET_FIELD_BYTES = 13 };
 
 /* Writing */
 
@@ -113,6 +113,7 @@ static void put_socket(struct buf *out, const struct request *r)
     if (r->socket.id != 0) {
         put_be64(field, r->socket.id);
         put_be32(field + 8, r->socket.node);
+        field[12] = r->is_for_body;
         put_field(out, TAG_SOCKET, slice_of(field, sizeof field));
     }
 }
@@ -278,7 +279,8 @@ static bool take_socket(struct request *r, struct slice field)
         return false;
     }
     r->socket = (struct socket_ref){.id = get_be64(field.data), .node = get_be32(field.data + 8)};
-    return r->socket.id != 0;
+    r->is_for_body = field.data[12] == 1;
+    return r->socket.id != 0 && field.data[12] <= 1;
 }
 
 static bool take_rest(struct request *r, const struct slice *fields)

@@ -145,6 +145,9 @@ void socket_arrive(struct actor_socket *s, bool is_text, struct bytes *data, uin
 static void arrive_last(struct actor_socket *s, enum socket_event_kind kind, uint16_t code,
                         struct slice text, bool was_clean)
 {
+    if (s->is_body && s->set->owner->body_gone != NULL) {
+        s->set->owner->body_gone(s->set->owner->host_ctx, s);
+    }
     if (s->is_deaf) {
         pass_over(s);
         socket_free_if_over(s);

@@ -225,6 +225,21 @@ enum err socket_offer(struct socket_sets *s, const struct identity *identity,
     return socket_add(socket_set_of(s, identity, address, shard), ref, &socket);
 }
 
+enum err socket_offer_body(struct socket_sets *s, const struct identity *identity,
+                           const struct address *address, uint32_t shard, struct socket_ref ref)
+{
+    struct actor_socket *socket;
+    PRE(ref.id != 0);
+    enum err err = socket_add(socket_set_of(s, identity, address, shard), ref, &socket);
+    if (err == ERR_OK) {
+        socket->is_body = true;
+        socket->is_deaf = true;
+        err = socket_accept(socket, NULL, 0, false);
+        INVARIANT(err == ERR_OK); /* it has no tags that could be wrong */
+    }
+    return err;
+}
+
 void socket_withdraw(struct actor_socket *s)
 {
     LIST_FOREACH_SAFE (link, &s->events) {

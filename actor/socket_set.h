@@ -21,8 +21,9 @@
  * Only what is done counts as taken from the client; so a next owner gets what this one has not done, and a
  * socket of which it is not known whether something was done is closed, never silently short of a message.
  *
- * Two sides register here: the code host (`ready`, `restored`), and the node, whose end of a socket leads to the client
- * (all other hooks, and `end`). Pure; no clocks. */
+ * Two sides register here: the code host (`ready` and what follows it), and the node, whose end of a socket leads to the client
+ * (all other hooks, and `end`). The same lines carry bodies of
+ * answers that leave in pieces (socket_offer_body). Pure; no clocks. */
 #ifndef ACTOR_SOCKET_SET_H
 #define ACTOR_SOCKET_SET_H
 
@@ -60,6 +61,7 @@ struct actor_socket {
     struct list link; /* set.sockets, in the order in which they came */
     bool is_hibernatable;
     bool is_in_doubt; /* whether something of it was done */
+    bool is_body;     /* not a WebSocket: the body of an answer */
     bool is_deaf;     /* it was of an isolate that is gone: nobody need hear how it ends */
     size_t tag_count;
     struct bytes *tags[SOCKET_TAGS_MAX];
@@ -122,7 +124,10 @@ struct socket_sets {
     void (*ready)(void *ctx, struct socket_set *set);
     /* One of an owner before has come: an isolate that is awake does not know it yet. */
     void (*restored)(void *ctx, const struct actor_socket *s);
-    void *host_ctx;  /* of these two */
+    /* Of a body: the client has so many bytes more; nobody reads it any more. */
+    void (*drained)(void *ctx, const struct actor_socket *s, size_t bytes);
+    void (*body_gone)(void *ctx, const struct actor_socket *s);
+    void *host_ctx;  /* of all these */
     struct map sets; /* by identity */
     size_t socket_count;
 };
@@ -142,6 +147,11 @@ struct actor_socket *socket_set_find(const struct socket_set *set, uint64_t id);
 enum err socket_offer(struct socket_sets *s, const struct identity *identity,
                       const struct address *address, uint32_t shard,
                       struct socket_ref ref) MUST_CHECK;
+/* Likewise, and accepted at once: what is sent is an answer's body, which a close with 1000 makes whole. It ends
+ * with its isolate; what becomes of it is no event, but `drained` and `body_gone`. */
+enum err socket_offer_body(struct socket_sets *s, const struct identity *identity,
+                           const struct address *address, uint32_t shard,
+                           struct socket_ref ref) MUST_CHECK;
 /* The event has not answered with it. */
 void socket_withdraw(struct actor_socket *s);
 

@@ -16,6 +16,7 @@ enum {
     OWNER_BYTES = 11,
     STALENESS_BYTES = 21,
     DOCUMENT_BYTES_AT_ONCE = 16 * 1024, /* as JSON: some 2 ms */
+    LARGE_BYTES = 64 * 1024,            /* looked at again once they are there */
 };
 
 struct fields {
@@ -200,6 +201,29 @@ void answer_with_socket(struct client_socket *c, const struct request *r)
     struct fields f = {.count = 0};
     add_reply_fields(&f, r);
     answer_fetched_socket(c, r, f.list, f.count);
+}
+
+void answer_with_body(struct client_body *c, const struct request *r)
+{
+    struct fields f = {.count = 0};
+    add_reply_fields(&f, r);
+    answer_fetched_body(c, r, f.list, f.count);
+}
+
+/* Requests were let in while there was room; thousands of large answers come back after it is gone. */
+void answer_limit(const struct http_exchange *x, struct request *r)
+{
+    size_t bytes = bytes_slice(r->reply.body).len;
+    if (r->reply.err != ERR_OK || bytes < LARGE_BYTES) {
+        return;
+    }
+    struct problem_limit full = http_exchange_full_limit(x, bytes);
+    if (full.name != NULL && r->has_wrote) {
+        (void)reply_fail(&r->reply, ERR_OUTCOME_UNKNOWN,
+                         "It was done, but its answer is large, and others of this address wait.");
+    } else if (full.name != NULL) {
+        (void)reply_limited(&r->reply, ERR_OVERLOADED, full.name, full.value);
+    }
 }
 
 void answer_reply(struct http_exchange *x, const struct request *r, enum body_form form)

@@ -3,6 +3,7 @@
 #define NODE_ANSWER_H
 
 #include "actor/request.h"
+#include "node/client_body.h"
 #include "node/client_socket.h"
 #include "node/decode.h"
 #include "rpc/http.h"
@@ -12,6 +13,10 @@ void answer_reply(struct http_exchange *x, const struct request *r, enum body_fo
 
 /* The exchange goes on as the socket that the actor has accepted. */
 void answer_with_socket(struct client_socket *c, const struct request *r);
+/* It is answered with a body that comes in pieces. */
+void answer_with_body(struct client_body *c, const struct request *r);
+/* An answer for which its address has no room becomes an error that says so. */
+void answer_limit(const struct http_exchange *x, struct request *r);
 
 /* The same in two steps, where showing the reply takes long: the first may run on any thread. */
 struct shown {

@@ -7,13 +7,12 @@
 #include "node/answer.h"
 #include "node/callee.h"
 #include "node/decode.h"
+#include "node/fetch_ask.h"
 #include "node/intake.h"
-#include "node/module_fetch.h"
 #include "node/node.h"
 #include "node/route.h"
 #include "node/sink_direct.h"
 #include "node/sink_remote.h"
-#include "node/socket_ask.h"
 #include "node/waiting.h"
 #include "node/watch_relay.h"
 #include "rpc/uri.h"
@@ -76,13 +75,8 @@ static void on_decoded(const struct intake *in, enum err err, struct request *r,
         r->has_token = true;
         memcpy(r->token_hash, in->token_hash, sizeof r->token_hash);
     }
-    bool wants_socket = http_exchange_request(in->x)->wants_socket;
     if (r->kind == REQUEST_MODULE_FETCH) {
-        if (wants_socket) {
-            socket_ask_begin(w, in->x, r, timeout_ms);
-        } else {
-            module_fetch_begin(w, in->x, r, timeout_ms);
-        }
+        fetch_ask_begin(w, in->x, r, timeout_ms);
         return;
     }
     r->identity = identity_cache_get(&w->identities, &r->address, w->node->data.address_key);
@@ -90,8 +84,8 @@ static void on_decoded(const struct intake *in, enum err err, struct request *r,
         watch(w, in->x, r, timeout_ms);
         return;
     }
-    if (r->kind == REQUEST_CLASS_FETCH && wants_socket) {
-        socket_ask_begin(w, in->x, r, timeout_ms);
+    if (r->kind == REQUEST_CLASS_FETCH) {
+        fetch_ask_begin(w, in->x, r, timeout_ms);
         return;
     }
     waiting_begin(w, in->x, r, timeout_ms, in->form);

@@ -258,6 +258,8 @@ static void drop_taken(struct socket_link *l, uint64_t taken)
     while ((letter = LIST_FIRST(&l->letters, struct socket_letter, link)) != NULL &&
            letter->number <= taken) {
         l->kept_bytes -= kept_bytes(letter);
+        l->drained_bytes +=
+            letter->head.kind == SOCKET_LETTER_BYTES ? bytes_slice(letter->data).len : 0;
         socket_letter_free(letter);
     }
     l->taken = taken;

@@ -85,6 +85,7 @@ struct socket_link {
     uint64_t cursor;        /* letter to be sent next ... */
     size_t cursor_at;       /* ... from here on */
     size_t flight_bytes;
+    uint64_t drained_bytes;        /* of letters that were taken */
     size_t kept_bytes;             /* of the letters, with their overhead */
     struct socket_letter *sending; /* that of the cursor; NULL: to be looked for */
 

@@ -469,6 +469,18 @@ static enum err take_open(struct socket_owner *o, uint32_t from, const struct so
     return ERR_OK;
 }
 
+static enum err hear(struct owner_end *e, const struct socket_sync *sync)
+{
+    const struct socket_sets *sets = &e->owner->sets;
+    uint64_t before = e->letters.drained_bytes;
+    enum err err = socket_link_hear(&e->letters, sync, e->owner->now_ms);
+    uint64_t drained = e->letters.drained_bytes - before;
+    if (drained > 0 && e->socket != NULL && e->socket->is_body && sets->drained != NULL) {
+        sets->drained(sets->host_ctx, e->socket, (size_t)drained);
+    }
+    return err;
+}
+
 static enum err take_known(struct owner_end *e, const struct socket_mail *m)
 {
     enum err err = ERR_OK;
@@ -476,7 +488,7 @@ static enum err take_known(struct owner_end *e, const struct socket_mail *m)
     case SOCKET_MAIL_PIECE:
         return take_piece(e, &m->piece);
     case SOCKET_MAIL_SYNC:
-        err = socket_link_hear(&e->letters, &m->sync, e->owner->now_ms);
+        err = hear(e, &m->sync);
         count_bytes(e);
         mark_dirty(e);
         return err;

@@ -208,6 +208,7 @@ void sockets_init(struct sockets *s, struct worker *w)
     if (s->limits.message_bytes_max > MESSAGE_BYTES_MAX) {
         s->limits.message_bytes_max = MESSAGE_BYTES_MAX;
     }
+    client_bodies_init(&s->bodies, &s->lines);
     client_sockets_init(&s->clients, &s->lines, &s->limits);
     socket_owner_init(&s->owner, &net, w, w->node->id);
 }
@@ -215,6 +216,7 @@ void sockets_init(struct sockets *s, struct worker *w)
 void sockets_done(struct sockets *s)
 {
     client_sockets_done(&s->clients);
+    client_bodies_done(&s->bodies);
     socket_owner_done(&s->owner);
     socket_lines_done(&s->lines);
     LIST_FOREACH_SAFE (link, &s->here) {
@@ -273,6 +275,7 @@ void sockets_flush(struct sockets *s)
 void sockets_end_all(struct sockets *s)
 {
     client_sockets_end_all(&s->clients);
+    client_bodies_end_all(&s->bodies);
 }
 
 /* What is yet to be taken by actors of this node is heard of by nobody any more. */

@@ -10,6 +10,7 @@
 #ifndef NODE_SOCKETS_H
 #define NODE_SOCKETS_H
 
+#include "node/client_body.h"
 #include "node/client_socket.h"
 #include "node/socket_line.h"
 #include "node/socket_owner.h"
@@ -21,6 +22,7 @@ struct sockets {
     struct worker *worker;
     struct socket_lines lines;
     struct client_sockets clients;
+    struct client_bodies bodies;
     struct websocket_limits limits; /* of the clients */
     struct socket_owner owner;
     struct list here; /* mails from this worker to itself */

@@ -8,8 +8,6 @@
 #include "node/errand.h"
 #include "node/node.h"
 
-enum { LARGE_BYTES = 64 * 1024 };
-
 struct waiting {
     struct callee callee;
     struct worker *worker;
@@ -77,27 +75,11 @@ static void show_later(struct worker *w, struct http_exchange *x, struct request
     sideline_submit(&w->sideline, &s->work, conn_uv_sidework(x));
 }
 
-/* Requests were let in while there was room; thousands of large answers come back after it is gone. */
-static void drop_large_reply(const struct http_exchange *x, struct request *r)
-{
-    size_t bytes = bytes_slice(r->reply.body).len;
-    if (r->reply.err != ERR_OK || bytes < LARGE_BYTES) {
-        return;
-    }
-    struct problem_limit full = http_exchange_full_limit(x, bytes);
-    if (full.name != NULL && r->has_wrote) {
-        (void)reply_fail(&r->reply, ERR_OUTCOME_UNKNOWN,
-                         "It was done, but its answer is large, and others of this address wait.");
-    } else if (full.name != NULL) {
-        (void)reply_limited(&r->reply, ERR_OVERLOADED, full.name, full.value);
-    }
-}
-
 /* Takes the request. */
 static void answer(struct worker *w, struct http_exchange *x, struct request *r,
                    enum body_form form)
 {
-    drop_large_reply(x, r);
+    answer_limit(x, r);
     w->counts.by_err[r->reply.err]++;
     if (answer_is_dear(r, form)) {
         show_later(w, x, r, form);

@@ -252,6 +252,14 @@ void ask_code(struct world *w, struct asked *a, struct request *r, uint32_t time
     code_host_submit(&w->host, engine_fixture_shard_of(&w->f, r), r, timeout_ms);
 }
 
+void ask_module(struct world *w, struct asked *a, struct request *r)
+{
+    *a = (struct asked){.request = r};
+    r->user = a;
+    r->answer = on_answer;
+    code_host_submit_module(&w->host, r, 1000);
+}
+
 struct request *call_request(const char *id, const char *method)
 {
     struct request *r = json_request(REQUEST_CALL, id, "[1,2]");

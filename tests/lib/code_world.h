@@ -42,6 +42,7 @@ void ask_code(struct world *w, struct asked *a, struct request *r, uint32_t time
 struct request *call_request(const char *id, const char *method);
 struct request *keyed_call(const char *id, const char *key);
 void call(struct world *w, struct asked *a, struct request *r);
+void ask_module(struct world *w, struct asked *a, struct request *r);
 void say(struct isolate *i, const char *json);
 void say_and_settle(struct world *w, struct isolate *i, const char *json);
 /* The next frame that it was sent. */

@@ -1,0 +1,17 @@
+/* A request for an actor's fetch(), or a module's, on its way there and back. Its answer is whole, or begins a body
+ * that comes in pieces (node/client_body.h), or is the consent to a WebSocket (node/client_socket.h). */
+#ifndef NODE_FETCH_ASK_H
+#define NODE_FETCH_ASK_H
+
+#include <stdint.h>
+
+#include "actor/request.h"
+#include "rpc/http.h"
+
+struct worker;
+
+/* Takes the request; the exchange is answered, now or later. */
+void fetch_ask_begin(struct worker *w, struct http_exchange *x, struct request *r,
+                     uint32_t timeout_ms);
+
+#endif
