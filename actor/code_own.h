@@ -37,10 +37,11 @@ struct code_session {
     uint64_t last_stream_id;
     struct bytes *fetch_grant;    /* of a run; NULL: none */
     struct code_usage last_usage; /* once its isolate is gone */
-    uint64_t cpu_since_us;        /* its CPU time when the newest event came, or 1 ms before */
-    uint64_t cpu_since_ms;        /* when that was looked at; 0: never */
-    uint64_t cpu_counted_us;      /* of it: what the statistics have */
-    uint64_t calls;               /* events that it was given */
+    uint64_t cpu_since_us;   /* its CPU time when it got an event it had time for, or 1 ms before */
+    bool has_spoken;         /* since the newest one */
+    uint64_t cpu_since_ms;   /* when that was looked at; 0: never */
+    uint64_t cpu_counted_us; /* of it: what the statistics have */
+    uint64_t calls;          /* events that it was given */
     struct code_class_stats *of_class;
     struct heap_node check;
     struct buf logs; /* of a run: documents */

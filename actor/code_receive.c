@@ -124,6 +124,7 @@ void code_host_on_frame(struct code_session *s, struct slice frame)
     if (s->state == CODE_ENDED) {
         return;
     }
+    s->has_spoken = true;
     if (value_check(frame, CODE_FRAME_DEPTH, &reason) != ERR_OK) {
         code_bad_frame(s);
         return;

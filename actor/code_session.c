@@ -457,7 +457,10 @@ static void send_event(struct code_session *s, struct code_event *e)
     }
     code_frame_event(e, &frame);
     code_event_move(e, CODE_EVENT_SENT);
-    note_cpu(s);
+    if (s->has_spoken) { /* else it may never do so again: its time is that of the event before */
+        note_cpu(s);
+    }
+    s->has_spoken = false;
     s->calls++;
     code_frame_send(s, &frame);
 }

@@ -407,6 +407,29 @@ static void code_that_never_ends_is_stopped_at_its_cpu_time(void **state)
     asked_done(&a);
 }
 
+static void code_that_never_ends_is_stopped_whoever_else_calls(void **state)
+{
+    enum { PART_MS = CODE_EVENT_CPU_MS / 4, LONG_MS = 600 * 1000 };
+    struct world *w = *state;
+    struct asked a[4];
+    ask_code(w, &a[0], call_request("a", "spin"), LONG_MS);
+    struct isolate *i = &w->isolates[0];
+    say(i, "[66,0,null]");
+    for (int n = 1; n <= 4; n++) {
+        assert_false(i->is_killed);
+        i->cpu_us += (uint64_t)PART_MS * 1000;
+        code_host_tick(&w->host, w->host.now_ms + PART_MS);
+        if (n < 4) {
+            ask_code(w, &a[n], call_request("a", "add"), LONG_MS);
+        }
+    }
+    assert_true(i->is_killed);
+    for (int n = 0; n < 4; n++) {
+        expect_answer(&a[n], ERR_ACTOR_CUT_OFF);
+        asked_done(&a[n]);
+    }
+}
+
 static void a_new_version_is_taken_up_at_an_idle_moment(void **state)
 {
     struct world *w = *state;
@@ -638,6 +661,7 @@ TEST_MAIN(T(a_call_is_sent_once_its_class_has_started),
           T(a_call_whose_time_is_over_is_in_doubt_and_its_code_goes_on),
           T(an_isolate_with_nothing_to_do_goes), T(one_that_waits_for_a_timer_stays_longer),
           T(code_that_never_ends_is_stopped_at_its_cpu_time),
+          T(code_that_never_ends_is_stopped_whoever_else_calls),
           T(a_new_version_is_taken_up_at_an_idle_moment),
           T(more_events_than_an_actor_may_have_are_overloaded), T(no_process_for_it_is_overload),
           T(an_isolate_that_asks_faster_than_it_is_answered_is_not_read),
