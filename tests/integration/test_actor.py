@@ -38,8 +38,7 @@ def test_a_store_runs_no_code(actor):
     actor.put("main.js", code)
     actor.put("constructor", {"$other": code})
     version = actor.info().json["version"]
-    for method, target in [("POST", "/call/main"), ("POST", "/call/constructor"), ("GET", "/fetch/main.js"),
-                           ("GET", "/ws")]:
+    for method, target in [("POST", "/call/main"), ("POST", "/call/constructor"), ("GET", "/fetch/main.js")]:
         answer = actor.client.request(method, actor.path + target, "[]" if method == "POST" else None)
         assert answer.status in (404, 501), answer
     assert actor.get("main.js").json == code and actor.get("constructor").json == {"$other": code}

@@ -8,9 +8,9 @@ import pytest
 
 from isolate import MB, Zygote
 
-# Where the engine cannot throw: SIGABRT, SIGILL, SIGTRAP; where C or the prelude cannot allocate, or the tick sees
+# Where the engine cannot throw: SIGABRT, SIGILL, SIGTRAP; where a stack cannot grow: SIGSEGV; where C or the prelude cannot allocate, or the tick sees
 # too much: an exit code.
-MEMORY_ENDS = {-signal.SIGABRT, -signal.SIGILL, -signal.SIGTRAP, 71, 137}
+MEMORY_ENDS = {-signal.SIGABRT, -signal.SIGILL, -signal.SIGTRAP, -signal.SIGSEGV, 71, 137}
 # What the engine's allocators had free before the fork is beyond the bound: it is more than 0.7 of the smallest.
 FREE_BEFORE = 20 * MB
 

@@ -210,7 +210,6 @@ def test_a_method_that_a_route_does_not_take_is_405_with_allow(client, path, all
 
 
 @pytest.mark.parametrize("method, path", [
-    ("GET", "/v1/test/Store/a/ws"), ("GET", "/v1/test/Store/a/ws/x/y"),
     ("PUT", "/v1/test/Store/a/sandboxes/s"), ("POST", "/v1/test/Store/a/sandboxes/s/exec"),
     ("POST", "/v1/test/Store/a/workflow"), ("GET", "/v1/test/Store/a/workflow"),
     ("POST", "/v1/test/Store/a/workflow/events"), ("POST", "/admin/v1/backup"), ("GET", "/admin/v1/audit"), ("GET", "/console/"),

@@ -11,6 +11,7 @@ import pytest
 from client import Actor, expect_problem, wait_until
 from node import program
 from receiver import Receiver
+from thin import thin
 
 ACTORS = 40
 MIB = 1024 * 1024
@@ -198,7 +199,7 @@ def kill_when(node, workers, condition):
     return not ready
 
 
-@pytest.mark.parametrize("first, second, third", [(1, 3, 2), (3, 2, 1), (2, 5, 2)])
+@pytest.mark.parametrize("first, second, third", thin([(1, 3, 2), (3, 2, 1), (2, 5, 2)]))
 def test_a_change_that_is_killed_anywhere_is_begun_again_or_done(start_node, first, second, third):
     node = start_node("--workers", str(first), "--shards", "7")
     contents = Contents()
