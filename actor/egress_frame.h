@@ -54,7 +54,7 @@ enum {
     EGRESS_FIELD_BYTES_MAX = 64 * 1024, /* of all of them, either way */
     EGRESS_REQUEST_BODY_BYTES_MAX = 16 << 20,
     EGRESS_BYTES_MAX = 1 << 30,     /* of a response's body, decoded */
-    EGRESS_MS_MAX = 15 * 60 * 1000, /* of a request with its redirects and its body */
+    EGRESS_MS_MAX = 15 * 60 * 1000, /* of ms_max */
 };
 
 /* Slices are borrowed: from the frame that was decoded, or from who encodes. */
@@ -72,7 +72,7 @@ struct egress_fetch {
     bool any_port;      /* what a pattern without a port means */
     bool allow_private;
     uint64_t bytes_max;
-    uint64_t ms_max;
+    uint64_t ms_max; /* until its head; from then on without a byte that comes or is taken */
 };
 
 struct egress_head {

@@ -13,6 +13,12 @@
 
 enum { MESSAGE_BYTES = 512, HOST_BYTES = 300 };
 
+/* It has so long for its head, and from then on without a byte that comes or is taken. */
+void transfer_is_alive(struct transfer *t)
+{
+    heap_set(&t->egress->deadlines, &t->deadline, t->egress->now_ms + t->fetch.ms_max);
+}
+
 /* Records and failures */
 
 static struct slice host_of(const struct target *t, char text[HOST_BYTES])
@@ -188,6 +194,7 @@ static void answer(struct transfer *t)
                                           .url = slice_of_str(t->target.url),
                                           .redirected = t->hop.redirects > 0});
     t->state = TRANSFER_ANSWERING;
+    transfer_is_alive(t);
     buf_done(&fields);
     buf_done(&text);
 }
@@ -342,6 +349,7 @@ void transfer_pump(struct transfer *t)
     }
     if (len > 0 || is_end) {
         egress_put_chunk(&t->egress->out, t->id, slice_of(bytes, len), is_end);
+        transfer_is_alive(t);
     }
     if (is_end) {
         free_transfer(t);
@@ -399,7 +407,7 @@ static struct transfer *new_transfer(struct egress *e, struct slice frame, uint6
     list_init(&t->ready);
     response_init(&t->response);
     map_add(&e->transfers, &t->node, hash_of_id(id));
-    heap_set(&e->deadlines, &t->deadline, e->now_ms + t->fetch.ms_max);
+    transfer_is_alive(t);
     e->transfer_count++;
     e->request_bytes += t->frame.len;
     return t;
@@ -446,7 +454,9 @@ void transfer_cancel(struct transfer *t)
 
 void transfer_expire(struct transfer *t)
 {
-    fail(t, t->asked > 0 ? ERR_TIMEOUT_IN_DOUBT : ERR_TIMEOUT, "The request took too long.");
+    fail(t, t->asked > 0 ? ERR_TIMEOUT_IN_DOUBT : ERR_TIMEOUT,
+         t->state == TRANSFER_ASKING ? "The request took too long."
+                                     : "The response's body stood still for too long.");
 }
 
 void transfers_close(struct egress *e)

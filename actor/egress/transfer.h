@@ -99,5 +99,6 @@ enum err transfer_start_hop(struct transfer *t, const char **ret_detail) MUST_CH
 void transfer_stop_hop(struct transfer *t);
 enum err transfer_on_head(struct transfer *t, const char **ret_detail) MUST_CHECK;
 void transfer_make_ready(struct transfer *t);
+void transfer_is_alive(struct transfer *t); /* its deadline begins anew */
 
 #endif

@@ -54,6 +54,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
     }
     transfer->received_bytes += len;
     buf_append(&transfer->waiting, data, len);
+    transfer_is_alive(transfer);
     transfer_make_ready(transfer);
     return len;
 }

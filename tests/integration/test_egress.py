@@ -378,6 +378,17 @@ def test_a_slow_response_ends_at_its_time(egress, start_upstream, pieces):
     waits.set()
 
 
+def test_a_body_may_take_longer_than_its_time_as_long_as_it_goes_on(egress, start_upstream):
+    def handler(request):
+        yield b"HTTP/1.1 200 OK\r\n\r\n"
+        for _ in range(6):
+            threading.Event().wait(0.5)
+            yield b"x"
+
+    server = start_upstream(handler)
+    assert egress.fetch(server.url(), ms=2000).body == b"x" * 6
+
+
 def test_a_response_that_nobody_reads_ends_at_its_time_too(egress, start_upstream):
     server = start_upstream(lambda r: answer(b"x" * (WINDOW + 1000)))
     r = egress.finish(egress.begin(server.url(), ms=500), credit=False)[0]
