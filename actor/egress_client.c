@@ -128,7 +128,7 @@ void egress_client_credit(struct egress_client *c, struct egress_request *r, uin
     struct buf frame = {0};
     uint64_t room = EGRESS_BYTES_MAX - r->credit;
     bytes = bytes < room ? bytes : room;
-    if (bytes > 0) {
+    if (bytes > 0 && c->is_running) { /* else egress_client_lost is about to end it */
         r->credit += bytes;
         egress_put_credit(&frame, r->id, bytes);
         send(c, &frame);
@@ -141,8 +141,10 @@ void egress_client_cancel(struct egress_client *c, struct egress_request *r)
 
     struct buf frame = {0};
     take_out(c, r);
-    egress_put_cancel(&frame, r->id);
-    send(c, &frame);
+    if (c->is_running) { /* else egress_client_lost is further up the stack */
+        egress_put_cancel(&frame, r->id);
+        send(c, &frame);
+    }
 }
 
 /* Frames */

@@ -38,7 +38,7 @@ enum {
 
 struct egress_request;
 
-/* Of who asks. All but `head` may ask, credit and cancel; none is called from inside a call. After the last
+/* Of who asks. All may ask, credit and cancel; none is called from inside a call. After the last
  * chunk and after `fail` the request is its owner's again. */
 struct egress_request_hooks {
     void (*head)(struct egress_request *r, const struct egress_head *h);

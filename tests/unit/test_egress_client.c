@@ -20,6 +20,7 @@ struct asker {
     bool maybe_applied;
     bool asks_again; /* when it has failed */
     enum err again;
+    bool cancels_others; /* when it has failed, those that have not */
 };
 
 struct world {
@@ -91,6 +92,13 @@ static void on_fail(struct egress_request *r, const struct egress_fail *f)
     a->maybe_applied = f->maybe_applied;
     if (a->asks_again) {
         a->again = ask(a->world, 0, 1000000);
+    }
+    for (size_t i = 0; a->cancels_others && i < REQUESTS; i++) {
+        struct asker *other = &a->world->askers[i];
+        if (other != a && other->request.id != 0 && other->fails == 0) {
+            egress_client_credit(&a->world->client, &other->request, 10);
+            egress_client_cancel(&a->world->client, &other->request);
+        }
     }
 }
 
@@ -426,6 +434,22 @@ static void who_asks_again_from_its_failure_is_refused_until_there_is_a_new_proc
     free_world(w);
 }
 
+static void whoever_fails_with_the_process_may_cancel_the_others(void **state)
+{
+    (void)state;
+    struct world *w = new_world();
+    for (size_t i = 0; i < 2; i++) {
+        expect_err(ask(w, i, 0), ERR_OK);
+        w->askers[i].cancels_others = true;
+    }
+    size_t sent = w->kinds.len;
+    egress_client_lost(&w->client, 10);
+    assert_int_equal(w->askers[0].fails + w->askers[1].fails, 1);
+    assert_int_equal(w->kinds.len, sent); /* there is nobody to be told */
+    assert_true(w->client.requests.count == 0 && w->client.request_bytes == 0);
+    free_world(w);
+}
+
 static void a_process_that_dies_soon_is_started_later_each_time(void **state)
 {
     (void)state;
@@ -504,6 +528,7 @@ TEST_MAIN(cmocka_unit_test(the_process_is_started_by_the_first_request_alone),
           cmocka_unit_test(what_makes_no_sense_is_corrupt),
           cmocka_unit_test(all_that_is_under_way_fails_with_the_process_and_may_be_tried_again),
           cmocka_unit_test(who_asks_again_from_its_failure_is_refused_until_there_is_a_new_process),
+          cmocka_unit_test(whoever_fails_with_the_process_may_cancel_the_others),
           cmocka_unit_test(a_process_that_dies_soon_is_started_later_each_time),
           cmocka_unit_test(one_that_cannot_be_started_is_tried_later),
           cmocka_unit_test(one_that_gives_way_while_it_has_nothing_to_do_is_replaced_at_once),
