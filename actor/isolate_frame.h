@@ -17,7 +17,7 @@ enum frame_to_isolate {
     FRAME_START = 1,
     FRAME_EVENT = 2,
     FRAME_ANSWER = 3,
-    FRAME_CHUNK_IN = 4,
+    FRAME_CHUNK_IN = 4, /* [stream, bytes, end]: end is a boolean, or an error: it broke off */
     FRAME_CANCEL = 5,
     FRAME_CREDIT_IN = 6,
     FRAME_SOCKETS = 8, /* which have come while it is awake: [[id, tags, attachment], ...] */

@@ -155,6 +155,61 @@ test("a body that breaks off rejects whoever reads it", async () => {
     assert.deepEqual(daemon.resultOf(id).value, ["TypeError", "connection lost"]);
 });
 
+test("a body that breaks off rejects with the code that the daemon has for it", async () => {
+    const daemon = await classOf("async go() { const r = await fetch('http://x'); try { for await (const c of r.body); } catch (e) { return [e.code, e.message, e.retryable]; } }");
+    daemon.answers.fetch = () => [200, "", [], "http://x/", false, 3];
+    const id = daemon.callLater("go");
+    await daemon.settle();
+    daemon.deliver([4, 3, bytes("half"), false]);
+    daemon.deliver([4, 3, bytes(""), { code: "timeout", message: "stood still", retryable: true }]);
+    await daemon.settle();
+    assert.deepEqual(daemon.resultOf(id).value, ["timeout", "stood still", true]);
+});
+
+test("a body that nobody wants any more is cancelled, once", async () => {
+    const daemon = await classOf("async go() { const r = await fetch('http://x'); const reader = r.body.getReader(); const first = await reader.read(); await reader.cancel(); return [first.value.length, (await reader.read()).done]; }");
+    daemon.answers.fetch = () => [200, "", [], "http://x/", false, 3];
+    const id = daemon.callLater("go");
+    await daemon.settle();
+    daemon.deliver([4, 3, bytes("half"), false]);
+    await daemon.settle();
+    assert.deepEqual(daemon.resultOf(id).value, [4, true]);
+    assert.deepEqual(daemon.framesOf("TELL", "cancel").map((frame) => frame[3]), [[null, 3]]);
+});
+
+test("a signal that aborts within the body rejects whoever reads it, and the daemon is told", async () => {
+    const daemon = await classOf("async go() { const r = await fetch('http://x', { signal: AbortSignal.timeout(10) }); try { await r.text(); } catch (e) { return e.name; } }");
+    daemon.answers.fetch = () => [200, "", [], "http://x/", false, 3];
+    const id = daemon.callLater("go");
+    await daemon.settle();
+    daemon.deliver([4, 3, bytes("half"), false]);
+    await daemon.settle();
+    assert.equal(daemon.resultOf(id).value, "TimeoutError");
+    assert.deepEqual(daemon.framesOf("TELL", "cancel").map((frame) => frame[3]), [[null, 3]]);
+});
+
+test("a signal that aborts after the body's end changes nothing", async () => {
+    const daemon = await classOf("async go() { const c = new AbortController(); const r = await fetch('http://x', { signal: c.signal }); const t = await r.text(); c.abort(); return t; }");
+    daemon.answers.fetch = () => [200, "", [], "http://x/", false, 3];
+    const id = daemon.callLater("go");
+    await daemon.settle();
+    daemon.deliver([4, 3, bytes("data"), true]);
+    await daemon.settle();
+    assert.equal(daemon.resultOf(id).value, "data");
+    assert.equal(daemon.framesOf("TELL", "cancel").length, 0);
+});
+
+test("a client that goes away cancels a body that is passed on to it, also while nothing comes", async () => {
+    const daemon = await classOf("async fetch() { return fetch('http://x'); }");
+    daemon.answers.fetch = () => [200, "", [], "http://x/", false, 3];
+    const id = daemon.event(2, "GET", "http://do/", [], null, null);
+    await daemon.settle();
+    assert.equal(daemon.done.get(id)[1][0], 200);
+    daemon.deliver([5, id]);
+    await daemon.settle();
+    assert.deepEqual(daemon.framesOf("TELL", "cancel").map((frame) => frame[3]), [[null, 3]]);
+});
+
 test("a response of the world can be passed on", async () => {
     const daemon = await classOf("async fetch() { const r = await fetch('http://x'); return new Response(r.body, r); }");
     daemon.answers.fetch = () => [200, "", [["a", "b"]], "http://x/", false, 3];

@@ -61,12 +61,9 @@ export function run(event) {
 }
 
 async function pumpIncoming(source, stream) {
+    stream.onCancel = () => source.cancel();
     for (let chunk = await source.read(); chunk !== null; chunk = await source.read()) {
         await stream.write(chunk);
-        if (stream.isCancelled) {
-            source.cancel();
-            return;
-        }
     }
 }
 

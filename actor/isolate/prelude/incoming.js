@@ -26,11 +26,26 @@ export class IncomingStream {
     #waiter = null;
     #read = 0;
     #onCancel;
+    #onEnd;
 
-    constructor(id, onCancel) {
+    /* `onCancel(id)` tells the daemon; `onEnd()` is called once, when nothing more comes. */
+    constructor(id, onCancel, onEnd = () => {}) {
         this.#id = id;
         this.#onCancel = onCancel;
+        this.#onEnd = onEnd;
         streams.set(id, this);
+    }
+
+    #end() {
+        this.#hasEnded = true;
+        streams.delete(this.#id);
+        this.#onEnd();
+    }
+
+    #wake() {
+        const waiter = this.#waiter;
+        this.#waiter = null;
+        waiter?.();
     }
 
     arrived(bytes, hasEnded, error) {
@@ -38,13 +53,10 @@ export class IncomingStream {
             this.#chunks.push(bytes);
         }
         if (hasEnded || error !== null) {
-            this.#hasEnded = true;
             this.#error = error;
-            streams.delete(this.#id);
+            this.#end();
         }
-        const waiter = this.#waiter;
-        this.#waiter = null;
-        waiter?.();
+        this.#wake();
     }
 
     /* The next chunk; null at the end. */
@@ -80,9 +92,17 @@ export class IncomingStream {
     cancel() {
         this.#chunks = [];
         if (!this.#hasEnded) {
-            this.#hasEnded = true;
-            streams.delete(this.#id);
+            this.#end();
             this.#onCancel(this.#id);
+            this.#wake();
+        }
+    }
+
+    /* Whoever reads it gets the error, also in place of what has come already. */
+    abort(error) {
+        if (!this.#hasEnded) {
+            this.#error = error;
+            this.cancel();
         }
     }
 }

@@ -13,6 +13,7 @@ import { chunkArrived } from "./incoming.js";
 import { creditArrived } from "./outgoing.js";
 import { deliver, eventsUnderWay } from "./events.js";
 import { format } from "./inspect.js";
+import { fromAnswer } from "./errors.js";
 import { hasDropped, log, tickLog } from "./console.js";
 import { host } from "./host.js";
 import { installGlobals } from "./globals.js";
@@ -36,10 +37,14 @@ function takeEvent(frame) {
     deliver(reader.uint());
 }
 
+function brokenBy(told) {
+    return typeof told === "string" ? new TypeError(told) : fromAnswer(told, false);
+}
+
 function takeChunk(stream) {
     const bytes = reader.bin() ?? new Uint8Array(0);
-    const broken = reader.isString() ? new TypeError(reader.string()) : null;
-    chunkArrived(stream, bytes, broken === null && reader.bool(), broken);
+    const end = read(); /* a boolean, or why the body broke off */
+    chunkArrived(stream, bytes, end === true, typeof end === "boolean" ? null : brokenBy(end));
 }
 
 /* The reader is past the number. */

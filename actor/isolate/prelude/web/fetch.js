@@ -15,7 +15,8 @@ function cancelStream(stream) {
     channel.tell("cancel", [null, stream]);
 }
 
-/* Waits for the answer of an ask, unless the signal aborts it first. `make` reads the payload. */
+/* Waits for the answer of an ask, unless the signal aborts it first. `make` reads the payload; the signal is
+ * passed on to it, for the body. */
 function aborting(type, args, signal, make) {
     return new Promise((resolve, reject) => {
         let number = 0;
@@ -27,7 +28,7 @@ function aborting(type, args, signal, make) {
         number = channel.askOutside(type, args, {
             answered() {
                 signal?.removeEventListener("abort", onAbort);
-                resolve(make(read()));
+                resolve(make(read(), signal));
             },
             failed(error) {
                 signal?.removeEventListener("abort", onAbort);
@@ -38,11 +39,14 @@ function aborting(type, args, signal, make) {
     });
 }
 
-function bodyOf(bytes, stream) {
-    if (stream !== null && stream !== undefined) {
-        return new IncomingStream(stream, cancelStream);
+function bodyOf(bytes, stream, signal) {
+    if (stream === null || stream === undefined) {
+        return bytes ?? null;
     }
-    return bytes ?? null;
+    const onAbort = () => body.abort(signal.reason);
+    const body = new IncomingStream(stream, cancelStream, () => signal?.removeEventListener("abort", onAbort));
+    signal?.addEventListener("abort", onAbort, { once: true });
+    return body;
 }
 
 /* The parts of a request that leave with its ask. */
@@ -65,8 +69,8 @@ export async function fetch(input, init) {
         throw new TypeError(`Fetch API cannot load: ${request.url}`);
     }
     const parts = await partsOf(request);
-    const make = ([status, statusText, headers, url, redirected, stream]) => incomingResponse({
-        status, statusText, headers, url, redirected, body: bodyOf(null, stream),
+    const make = ([status, statusText, headers, url, redirected, stream], of) => incomingResponse({
+        status, statusText, headers, url, redirected, body: bodyOf(null, stream, of),
     });
     return aborting("fetch", [...parts, request.redirect], signal, make);
 }
@@ -82,9 +86,9 @@ export async function fetchActor(className, hex, name, input, init) {
     if (socket === null && request.headers.get("upgrade")?.toLowerCase() === "websocket") {
         throw notImplemented("WebSockets that an actor opens to another");
     }
-    const make = ([status, headers, bytes, stream, isAccepted]) => incomingResponse({
+    const make = ([status, headers, bytes, stream, isAccepted], of) => incomingResponse({
         status, statusText: "", headers, url: request.url, redirected: false,
-        body: request.method === "HEAD" ? null : bodyOf(bytes, stream), webSocket: isAccepted === true ? forwardedSocket(socket) : null,
+        body: request.method === "HEAD" ? null : bodyOf(bytes, stream, of), webSocket: isAccepted === true ? forwardedSocket(socket) : null,
     });
     return aborting("fetch_actor", [className, hex ?? null, name ?? null, ...parts, socket], signal, make);
 }
