@@ -151,17 +151,37 @@ static struct socket_ref forward_socket(struct code_session *s, struct slice arg
     return (struct socket_ref){0};
 }
 
-/* It leaves once all that was written before is durable. */
-static void ask_outside(struct code_session *s, uint64_t ask, enum code_turn_kind kind,
-                        bool is_fetch, struct slice args, struct slice writes)
+/* They leave once all that was written before is durable. */
+static void ask_actor(struct code_session *s, uint64_t ask, bool is_fetch, struct slice args,
+                      struct slice writes)
 {
     struct code_turn *t;
-    struct request *r = code_turn_new(s, REQUEST_CODE_COMMIT, kind, &t);
+    struct request *r = code_turn_new(s, REQUEST_CODE_COMMIT, CODE_TURN_CALL, &t);
     t->ask = ask;
     t->is_fetch = is_fetch;
-    if (kind == CODE_TURN_CALL && is_fetch) {
+    if (is_fetch) {
         t->socket = forward_socket(s, args);
     }
+    t->args = bytes_new(args);
+    r->body = value_type(writes) == VALUE_NIL ? NULL : bytes_new(writes);
+    code_turn_submit(r);
+}
+
+static void ask_outside(struct code_session *s, uint64_t ask, struct slice args,
+                        struct slice writes)
+{
+    struct code_turn *t;
+    struct code_incoming *in = code_incoming_new(s, ask);
+    if (in == NULL) {
+        code_write_first(s, writes);
+        fail_ask(s, ask, ERR_OVERLOADED,
+                 "Too many requests of this actor to the outside are under way, their bodies "
+                 "included.");
+        return;
+    }
+    struct request *r = code_turn_new(s, REQUEST_CODE_COMMIT, CODE_TURN_FETCH, &t);
+    t->ask = ask;
+    t->incoming = in;
     t->args = bytes_new(args);
     r->body = value_type(writes) == VALUE_NIL ? NULL : bytes_new(writes);
     code_turn_submit(r);
@@ -238,34 +258,6 @@ void code_host_called(struct code_call *call, bool is_ok, struct slice payload)
     code_turn_is_back(s);
 }
 
-uint64_t code_call_stream(struct code_call *call)
-{
-    return ++call->session->last_stream_id;
-}
-
-static void send_chunk(struct code_session *s, uint64_t stream, struct slice body)
-{
-    struct buf frame = {0};
-    code_frame_begin(&frame, FRAME_CHUNK_IN, stream, 2);
-    value_put_bin(&frame, body);
-    value_put_bool(&frame, true);
-    code_frame_send(s, &frame);
-}
-
-void code_host_called_with(struct code_call *call, struct slice payload, uint64_t stream,
-                           struct slice body)
-{
-    struct code_session *s = call->session;
-    if (s->state != CODE_ENDED) {
-        code_answer(s, call->ask, true, payload);
-        if (stream != 0) {
-            send_chunk(s, stream, body);
-        }
-    }
-    mem_free(call);
-    code_turn_is_back(s);
-}
-
 /* [ask, type, args, writes] */
 void code_ask(struct code_session *s, struct value_iter *frame)
 {
@@ -280,11 +272,11 @@ void code_ask(struct code_session *s, struct value_iter *frame)
         return;
     }
     if (slice_equal_str(type, "call") || slice_equal_str(type, "fetch_actor")) {
-        ask_outside(s, ask, CODE_TURN_CALL, slice_equal_str(type, "fetch_actor"), args, writes);
+        ask_actor(s, ask, slice_equal_str(type, "fetch_actor"), args, writes);
         return;
     }
     if (slice_equal_str(type, "fetch")) {
-        ask_outside(s, ask, CODE_TURN_FETCH, true, args, writes);
+        ask_outside(s, ask, args, writes);
         return;
     }
     code_write_first(s, writes);

@@ -91,6 +91,12 @@ static bool is_idle(const struct code_session *s)
            s->socket_event_count == 0;
 }
 
+/* It does something that nobody waits for. */
+static bool is_busy(const struct code_session *s)
+{
+    return s->is_busy || s->incoming_count > 0;
+}
+
 /* Room for one more: the least recently used one that is idle goes. */
 bool code_host_make_room(struct code_host *h)
 {
@@ -99,7 +105,7 @@ bool code_host_make_room(struct code_host *h)
     }
     LIST_FOREACH (link, &h->by_use) {
         struct code_session *s = LIST_ENTRY(link, struct code_session, by_use);
-        if (is_idle(s) && !s->is_busy) {
+        if (is_idle(s) && !is_busy(s)) {
             code_session_end(s, CODE_END_ROOM, ERR_ACTOR_CUT_OFF);
             return true;
         }
@@ -282,7 +288,7 @@ static bool may_sleep(const struct code_session *s)
 
 static uint64_t sleeps_ms(const struct code_session *s)
 {
-    return s->used_ms + (s->is_busy || s->event_count > 0 ? CODE_BUSY_IDLE_MS : CODE_IDLE_MS);
+    return s->used_ms + (is_busy(s) || s->event_count > 0 ? CODE_BUSY_IDLE_MS : CODE_IDLE_MS);
 }
 
 /* From the least recently used on; one that may not go yet is in use. */

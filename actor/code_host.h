@@ -41,6 +41,7 @@
 
 struct code_session;
 struct code_call;
+struct code_incoming;
 struct isolate; /* of the hooks: one process */
 
 enum {
@@ -53,6 +54,7 @@ enum {
     CODE_START_MS = 30 * 1000,        /* to evaluate its code and construct the class */
     CODE_TURN_TIMEOUT_MS = 30 * 1000, /* of a turn of the code's own */
     CODE_CPU_LOOK_MS = 50,            /* at least between two looks at a process's CPU time */
+    CODE_INCOMING_MAX = 64, /* requests to the outside and bodies from there, of one session */
     CODE_SOCKET_EVENTS_MAX = 256, /* of one actor's sockets, under way; others wait in its set */
     CODE_SOCKET_RETRY_MS = 100,   /* until an actor whose sockets wait may have an isolate */
     CODE_UNSENT_BYTES_MAX =
@@ -107,8 +109,12 @@ struct code_hooks {
     /* Another actor is called; code_host_called with `call` when it has answered. The request's address
      * is set, its identity is not. */
     void (*call)(void *ctx, struct code_call *call, struct request *r);
-    /* A request to the outside: the arguments of its ASK; likewise. */
-    void (*fetch)(void *ctx, struct code_call *call, struct slice args);
+    /* A request to the outside: the arguments of its ASK. code_incoming_head or code_incoming_fail says
+     * what came of it, also from inside. */
+    void (*fetch)(void *ctx, struct code_incoming *in, struct slice args);
+    /* So many bytes more of its body may come; FRAME_STREAM_CREDIT may without. */
+    void (*fetch_credit)(struct code_incoming *in, uint64_t bytes);
+    void (*fetch_cancel)(struct code_incoming *in); /* nothing is to be said of it any more */
     /* A line of the code's log; the text is UTF-8 and bounded. */
     void (*log)(void *ctx, const struct code_session *s, struct slice level, struct slice text);
     /* The shard of that number, where it leads here; NULL: it does not. */
@@ -123,6 +129,25 @@ struct code_hooks {
 struct code_call {
     struct code_session *session;
     uint64_t ask;
+};
+
+enum code_incoming_stage {
+    CODE_INCOMING_QUEUED,  /* behind its turn */
+    CODE_INCOMING_DROPPED, /* likewise, and then it is over */
+    CODE_INCOMING_ASKED,
+    CODE_INCOMING_OPEN, /* its head has come */
+};
+
+/* A request of code to the outside, and the body that comes in answer to it. The host's; the hooks may keep
+ * something of theirs with it. */
+struct code_incoming {
+    struct code_session *session;
+    void *user; /* of the hooks */
+    enum code_incoming_stage stage;
+    struct list link; /* session.incoming */
+    uint64_t ask;
+    uint64_t stream;       /* 0: its body has no name yet, or there is none */
+    uint64_t unread_bytes; /* that were sent, and for which no credit came */
 };
 
 struct code_host {
@@ -172,10 +197,13 @@ void code_host_on_frame(struct code_session *s, struct slice frame);
 void code_host_on_end(struct code_session *s, const struct code_end *end);
 void code_host_called(struct code_call *call, bool is_ok, struct slice payload);
 
-/* Of a fetch: an answer with a body that follows it as a stream (code_call_stream; 0: it has none). */
-void code_host_called_with(struct code_call *call, struct slice payload, uint64_t stream,
-                           struct slice body);
-uint64_t code_call_stream(struct code_call *call);
+/* Of a fetch, in this order: the head's payload, with the name of the stream that its body is where it has one;
+ * chunks, the last of which frees it. A failure frees it as well, in place of all that would follow: it is a map,
+ * {"code", "message", ...}. Each may end the session. */
+uint64_t code_incoming_stream(struct code_incoming *in);
+void code_incoming_head(struct code_incoming *in, struct slice payload);
+void code_incoming_chunk(struct code_incoming *in, struct slice bytes, bool is_end);
+void code_incoming_fail(struct code_incoming *in, struct slice error);
 
 bool code_session_is_run(const struct code_session *s);
 /* Of a run: the document `grants.fetch`, empty where there is none. */

@@ -26,6 +26,8 @@ struct code_session {
     uint32_t client_count;  /* of these, those that somebody waits for */
     uint32_t waiting_count; /* WAITS */
     uint32_t turn_count;    /* turns and calls under way */
+    struct list incoming;   /* asked of the outside, and bodies from there */
+    uint32_t incoming_count;
     bool is_paused;
     bool is_busy;   /* the isolate waits for something that only it knows of */
     bool is_ending; /* further up the stack */
@@ -106,11 +108,12 @@ struct code_turn {
     struct code_session *session;
     struct code_event *event; /* BEGIN, DONE */
     uint64_t ask;
-    bool is_exception;        /* DONE: the event threw */
-    struct bytes *args;       /* CALL, FETCH; DONE: the exception */
-    bool is_fetch;            /* CALL: of the other's fetch() */
-    struct socket_ref socket; /* CALL: which goes along; id 0: none */
-    struct list letters;      /* TELL */
+    bool is_exception;              /* DONE: the event threw */
+    struct bytes *args;             /* CALL, FETCH; DONE: the exception */
+    bool is_fetch;                  /* CALL: of the other's fetch() */
+    struct code_incoming *incoming; /* FETCH; NULL once it has gone out */
+    struct socket_ref socket;       /* CALL: which goes along; id 0: none */
+    struct list letters;            /* TELL */
 };
 
 /* A body that leaves in pieces. */
@@ -186,6 +189,15 @@ bool code_stream_chunk(struct code_session *s, uint64_t number, struct slice byt
 void code_stream_drained(struct code_session *s, uint64_t socket, size_t bytes);
 void code_stream_cancel(struct code_session *s, uint64_t socket);
 void code_stream_drop_all(struct code_session *s);
+
+/* code_incoming.c */
+struct code_incoming *code_incoming_new(struct code_session *s, uint64_t ask); /* NULL: too many */
+void code_incoming_free(struct code_incoming *in);
+void code_incoming_begin(struct code_incoming *in, struct slice args);       /* its turn is back */
+void code_incoming_credit(struct code_session *s, struct value_iter *frame); /* CREDIT came */
+/* TELL came; false: it is malformed. */
+bool code_incoming_cancelled(struct code_session *s, struct slice args);
+void code_incoming_session_over(struct code_session *s);
 
 /* code_socket.c */
 /* To a line, behind what was written before. `said` is copied, but for its link and data. */

@@ -95,6 +95,10 @@ static void tell(struct code_session *s, struct value_iter *frame)
         s->is_busy = value_get_uint(args, &n) && n > 0;
     } else if (slice_equal_str(type, "abort")) {
         aborted(s, args);
+    } else if (slice_equal_str(type, "cancel")) {
+        if (!code_incoming_cancelled(s, args)) {
+            code_bad_frame(s);
+        }
     } else if (is_of_sockets(type) && !code_socket_tell(s, type, args)) {
         code_bad_frame(s);
     }
@@ -143,7 +147,7 @@ void code_host_on_frame(struct code_session *s, struct slice frame)
     } else if (kind == FRAME_CHUNK_OUT) {
         code_event_chunk(s, &it);
     } else if (kind == FRAME_CREDIT_OUT) {
-        return; /* what it reads is sent whole */
+        code_incoming_credit(s, &it);
     } else if (kind == FRAME_STARTED) {
         code_session_started(s);
     } else if (kind == FRAME_FAILED) {

@@ -88,6 +88,7 @@ struct code_session *code_session_new(struct code_host *h, struct shard *shard,
     list_init(&s->by_use);
     list_init(&s->events);
     list_init(&s->streams);
+    list_init(&s->incoming);
     list_append(&h->by_use, &s->by_use);
     h->session_count++;
     h->stats.sessions++;
@@ -173,7 +174,7 @@ void code_session_free_if_over(struct code_session *s)
     if (s->state != CODE_ENDED || s->turn_count > 0 || s->is_ending) {
         return;
     }
-    INVARIANT(list_is_empty(&s->events));
+    INVARIANT(list_is_empty(&s->events) && list_is_empty(&s->incoming));
     list_remove(&s->by_use);
     buf_done(&s->logs);
     bytes_unref(s->fetch_grant);
@@ -243,6 +244,7 @@ static void end(struct code_session *s, enum code_ending how, enum err err, stru
     struct bytes *shown =
         exception.len > 0 && !s->is_run ? code_session_thrown(s, exception) : bytes_new(exception);
     s->is_ending = true; /* what the answers bring does not free it */
+    code_incoming_session_over(s);
     fail_events(s, err, bytes_slice(shown), fails_all);
     code_socket_session_over(s, err, fails_all);
     s->is_ending = false;

@@ -46,6 +46,9 @@ static void free_turn(struct code_turn *t)
 {
     code_socket_drop_letters(t->session, &t->letters);
     bytes_unref(t->args);
+    if (t->incoming != NULL) {
+        code_incoming_free(t->incoming);
+    }
     t->magic = 0;
     mem_free(t);
 }
@@ -112,15 +115,17 @@ static void end_begin(struct code_turn *t, struct request *r)
 static void go_out(struct code_turn *t)
 {
     struct code_session *s = t->session;
+    if (t->kind == CODE_TURN_FETCH) {
+        struct code_incoming *in = t->incoming;
+        t->incoming = NULL;
+        code_incoming_begin(in, bytes_slice(t->args));
+        return;
+    }
     struct code_call *call = MEM_NEW(struct code_call);
     call->session = s;
     call->ask = t->ask;
     s->turn_count++;
-    if (t->kind == CODE_TURN_FETCH) {
-        s->host->hooks->fetch(s->host->ctx, call, bytes_slice(t->args));
-    } else {
-        code_call_actor(call, t);
-    }
+    code_call_actor(call, t);
 }
 
 static void end_ask(struct code_turn *t, const struct request *r)

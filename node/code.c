@@ -261,9 +261,9 @@ static void call_actor(void *ctx, struct code_call *call, struct request *r)
     }
 }
 
-static void fetch(void *ctx, struct code_call *call, struct slice args)
+static void fetch(void *ctx, struct code_incoming *in, struct slice args)
 {
-    code_fetch_begin(ctx, call, args);
+    code_fetch_begin(ctx, in, args);
 }
 
 static struct shard *shard_of(void *ctx, uint32_t number)
@@ -284,6 +284,8 @@ static const struct code_hooks hooks = {.version = version_of,
                                         .identify = identify,
                                         .call = call_actor,
                                         .fetch = fetch,
+                                        .fetch_credit = code_fetch_credit,
+                                        .fetch_cancel = code_fetch_cancel,
                                         .log = code_log_line,
                                         .thrown = code_log_thrown,
                                         .shard = shard_of};

@@ -11,21 +11,13 @@
 struct fetching {
     struct egress_request request;
     struct code *code;
-    struct code_call *call;
-    struct buf head; /* the first items of the answer, as documents */
-    struct buf body;
+    struct code_incoming *incoming;
+    bool has_body; /* its answer may have one */
 };
 
 enum { ANSWER_ITEMS = 6 }; /* status, text, fields, url, redirected, stream */
 
-static void fetching_free(struct fetching *f)
-{
-    buf_done(&f->head);
-    buf_done(&f->body);
-    mem_free(f);
-}
-
-static void answer_error(struct code_call *call, struct slice code, struct slice message,
+static void answer_error(struct code_incoming *in, struct slice code, struct slice message,
                          bool retryable, bool maybe_applied)
 {
     struct buf payload = {0};
@@ -38,62 +30,67 @@ static void answer_error(struct code_call *call, struct slice code, struct slice
     value_put_bool(&payload, retryable);
     value_put_text(&payload, "maybe_applied");
     value_put_bool(&payload, maybe_applied);
-    code_host_called(call, false, buf_slice(&payload));
+    code_incoming_fail(in, buf_slice(&payload));
     buf_done(&payload);
 }
 
-static void answer_err(struct code_call *call, enum err err, const char *detail)
+static void answer_err(struct code_incoming *in, enum err err, const char *detail)
 {
     const struct err_info *info = err_info(err);
-    answer_error(call, slice_of_str(info->code), slice_of_str(detail != NULL ? detail : info->text),
+    answer_error(in, slice_of_str(info->code), slice_of_str(detail != NULL ? detail : info->text),
                  info->retryable, info->maybe_applied);
 }
 
 /* What the process says */
 
+/* As fetch has it; whatever else a response may be, its body is not known to be empty before its end. */
+static bool may_have_body(uint32_t status)
+{
+    return status != 204 && status != 205 && status != 304;
+}
+
 static void on_head(struct egress_request *r, const struct egress_head *h)
 {
     struct fetching *f = CONTAINER_OF(r, struct fetching, request);
-    value_put_uint(&f->head, h->status);
-    value_put_str(&f->head, slice_is_utf8(h->text) ? h->text : SLICE(""));
-    value_put_raw(&f->head, h->fields);
-    value_put_str(&f->head, h->url);
-    value_put_bool(&f->head, h->redirected);
-}
-
-static void finish(struct fetching *f)
-{
     struct buf payload = {0};
-    uint64_t stream = f->body.len > 0 ? code_call_stream(f->call) : 0;
+    f->has_body = f->has_body && may_have_body(h->status);
     value_put_array(&payload, ANSWER_ITEMS);
-    buf_append_slice(&payload, buf_slice(&f->head));
-    if (stream != 0) {
-        value_put_uint(&payload, stream);
+    value_put_uint(&payload, h->status);
+    value_put_str(&payload, slice_is_utf8(h->text) ? h->text : SLICE(""));
+    value_put_raw(&payload, h->fields);
+    value_put_str(&payload, h->url);
+    value_put_bool(&payload, h->redirected);
+    if (f->has_body) {
+        value_put_uint(&payload, code_incoming_stream(f->incoming));
     } else {
         value_put_nil(&payload);
     }
-    code_host_called_with(f->call, buf_slice(&payload), stream, buf_slice(&f->body));
+    code_incoming_head(f->incoming, buf_slice(&payload));
     buf_done(&payload);
-    fetching_free(f);
 }
 
+/* What follows a head that has no body is nobody's. */
 static void on_chunk(struct egress_request *r, struct slice bytes, bool is_end)
 {
     struct fetching *f = CONTAINER_OF(r, struct fetching, request);
-    buf_append_slice(&f->body, bytes);
-    if (is_end) {
-        finish(f);
-    } else {
-        egress_client_credit(&f->code->egress.client, r, bytes.len);
+    struct code_incoming *in = f->incoming;
+    if (!f->has_body && !is_end) {
+        egress_client_cancel(&f->code->egress.client, r);
     }
+    bool is_over = is_end || !f->has_body;
+    struct slice body = f->has_body ? bytes : SLICE("");
+    if (is_over) {
+        mem_free(f);
+    }
+    code_incoming_chunk(in, body, is_over);
 }
 
 static void on_fail(struct egress_request *r, const struct egress_fail *failure)
 {
     struct fetching *f = CONTAINER_OF(r, struct fetching, request);
-    answer_error(f->call, failure->code, failure->message, failure->retryable,
-                 failure->maybe_applied);
-    fetching_free(f);
+    struct code_incoming *in = f->incoming;
+    mem_free(f);
+    answer_error(in, failure->code, failure->message, failure->retryable, failure->maybe_applied);
 }
 
 static const struct egress_request_hooks hooks = {
@@ -144,9 +141,9 @@ static bool take_allow(const struct code *c, const struct code_session *s, struc
            ret->allow.len > 0;
 }
 
-void code_fetch_begin(struct code *c, struct code_call *call, struct slice args)
+void code_fetch_begin(struct code *c, struct code_incoming *in, struct slice args)
 {
-    const struct code_session *s = call->session;
+    const struct code_session *s = in->session;
     const struct address *a = code_session_address(s);
     struct egress_fetch ask = {.ns = a->ns,
                                .class = a->class,
@@ -155,20 +152,37 @@ void code_fetch_begin(struct code *c, struct code_call *call, struct slice args)
                                .bytes_max = CODE_FETCH_BYTES_MAX,
                                .ms_max = CODE_FETCH_MS_MAX};
     if (!take_args(args, &ask)) {
-        answer_err(call, ERR_BAD_REQUEST, "The request is malformed.");
+        answer_err(in, ERR_BAD_REQUEST, "The request is malformed.");
         return;
     }
     if (!take_allow(c, s, &ask)) {
         c->fetches_denied++;
-        answer_err(call, ERR_EGRESS_DENIED, "No host may be asked from here.");
+        answer_err(in, ERR_EGRESS_DENIED, "No host may be asked from here.");
         return;
     }
     struct fetching *f = MEM_NEW(struct fetching);
     f->code = c;
-    f->call = call;
+    f->incoming = in;
+    f->has_body = !slice_equal_str(ask.method, "HEAD");
+    in->user = f;
     enum err err = egress_uv_fetch(&c->egress, &f->request, &hooks, &ask);
     if (err != ERR_OK) {
-        fetching_free(f);
-        answer_err(call, err, NULL);
+        mem_free(f);
+        answer_err(in, err, NULL);
     }
+}
+
+/* What its code says of it */
+
+void code_fetch_credit(struct code_incoming *in, uint64_t bytes)
+{
+    struct fetching *f = in->user;
+    egress_client_credit(&f->code->egress.client, &f->request, bytes);
+}
+
+void code_fetch_cancel(struct code_incoming *in)
+{
+    struct fetching *f = in->user;
+    egress_client_cancel(&f->code->egress.client, &f->request);
+    mem_free(f);
 }

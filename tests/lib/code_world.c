@@ -94,11 +94,26 @@ static void call_actor(void *ctx, struct code_call *call, struct request *r)
     w->called = r;
 }
 
-static void fetch(void *ctx, struct code_call *call, struct slice args)
+static void fetch(void *ctx, struct code_incoming *in, struct slice args)
 {
     struct world *w = ctx;
-    w->call = call;
+    in->user = w;
+    w->incoming = in;
     value_to_json(args, &w->fetched);
+    buf_append_byte(&w->fetched, '\n');
+}
+
+static void credit_fetch(struct code_incoming *in, uint64_t bytes)
+{
+    struct world *w = in->user;
+    buf_printf(&w->fetched, "credit %d\n", (int)bytes);
+}
+
+static void cancel_fetch(struct code_incoming *in)
+{
+    struct world *w = in->user;
+    w->incoming = w->incoming == in ? NULL : w->incoming;
+    buf_printf(&w->fetched, "cancel\n");
 }
 
 static void log_line(void *ctx, const struct code_session *s, struct slice level, struct slice text)
@@ -150,6 +165,8 @@ static const struct code_hooks hooks = {.version = version_of,
                                         .identify = identify,
                                         .call = call_actor,
                                         .fetch = fetch,
+                                        .fetch_credit = credit_fetch,
+                                        .fetch_cancel = cancel_fetch,
                                         .log = log_line,
                                         .thrown = thrown,
                                         .shard = shard_of};
@@ -197,6 +214,12 @@ void expect_heard(struct world *w, const char *lines)
 {
     expect_str(buf_slice(&w->heard), lines);
     buf_clear(&w->heard);
+}
+
+void expect_fetched(struct world *w, const char *lines)
+{
+    expect_str(buf_slice(&w->fetched), lines);
+    buf_clear(&w->fetched);
 }
 
 int code_world_setup(void **state)

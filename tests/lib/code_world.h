@@ -29,8 +29,9 @@ struct world {
     uint64_t version; /* of what is deployed; 0: nothing */
     struct code_call *call;
     struct request *called;
-    struct buf fetched;
-    struct buf logged; /* "level:text\n" of each line */
+    struct code_incoming *incoming; /* the newest that went out, unless it was cancelled */
+    struct buf fetched;             /* what was asked of the outside, and said of it, a line each */
+    struct buf logged;              /* "level:text\n" of each line */
     struct socket_sets sockets;
     struct buf heard; /* what the sockets' clients are told, a line each */
 };
@@ -51,6 +52,7 @@ void skip_start(struct isolate *i);
 void expect_nothing_sent(const struct isolate *i);
 /* An isolate whose class has started. */
 struct isolate *start(struct world *w, struct asked *a, struct request *r);
+void expect_fetched(struct world *w, const char *lines); /* since the last look */
 /* What clients' sockets were told since the last look. */
 void expect_heard(struct world *w, const char *lines);
 
