@@ -1,7 +1,9 @@
 """Section 4: what an actor's code may ask of the outside, and what it gets."""
 
+import http.client
 import http.server
 import threading
+import urllib.parse
 
 import pytest
 
@@ -325,6 +327,37 @@ def test_more_bodies_than_an_actor_may_have_open_are_refused_until_some_are_clos
 def test_a_body_is_passed_on_as_it_is(asker, outside):
     answer = asker.client.get(f"{asker.path}/fetch/x", headers={"x-url": outside.url + "/large"})
     assert (answer.status, len(answer.body)) == (200, 700_000)
+
+
+def open_through(node, asker, url):
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(node.url).netloc, timeout=WAIT_SECONDS)
+    connection.request("GET", f"{asker.path}/fetch/x", headers={"x-url": url})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read(5)[:5]) in [(200, b"first"), (200, b"xxxxx")]
+    return connection, answer
+
+
+def test_a_client_has_the_first_piece_before_the_last_was_sent(asking_node, asker, outside):
+    connection, answer = open_through(asking_node, asker, outside.url + "/dribble")
+    outside.go.set()
+    assert answer.read() == b"last"
+    connection.close()
+
+
+def test_a_body_that_breaks_off_does_so_for_the_client_it_is_passed_on_to(asking_node, asker, outside):
+    connection, answer = open_through(asking_node, asker, outside.url + "/breaks-off")
+    outside.go.set()
+    with pytest.raises(http.client.IncompleteRead):
+        answer.read()
+    connection.close()
+
+
+@pytest.mark.parametrize("path", ["/endless", "/waiting"])
+def test_a_client_that_goes_away_ends_what_is_passed_on_to_it(asking_node, asker, outside, path):
+    connection, answer = open_through(asking_node, asker, outside.url + path)
+    answer.close()
+    connection.close()
+    assert has_gone(outside)
 
 
 def peak_mb(pid):
