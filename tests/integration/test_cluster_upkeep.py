@@ -86,7 +86,8 @@ def test_a_hangup_makes_a_member_read_its_certificates_again(new_cluster):
     assert [said(n, "peer_down") for n in cluster.running()] == lost
     other.restart()  # connections with the new certificate, from both sides
     cluster.settle()
-    assert all(n.metric("dormouse_peer_connected") >= 4 for n in cluster.running())
+    wait_until(lambda: all(n.metric("dormouse_peer_connected") >= 4 for n in cluster.running()), DEADLINE_SECONDS,
+               "connections from both sides")
 
 
 def test_hangups_of_all_members_at_once_disturb_nobody(new_cluster):

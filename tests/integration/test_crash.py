@@ -12,7 +12,7 @@ import crash
 from crash_base import Violation
 from crash_plants import PLANTS
 from crash_timers import Receiver, Watcher, now_ms
-from thin import thin
+from thin import once, thin
 
 
 def run(data, *arguments, node=()):
@@ -27,6 +27,7 @@ def test_nothing_acknowledged_is_lost_doubled_or_half_applied_by_kills(tmp_path)
     assert stats["kills"] == 5 and stats["retried"] > 0
 
 
+@once
 def test_the_same_holds_with_little_memory_and_several_workers(tmp_path):
     """Checkpoints all the time, and requests that cross workers."""
     stats = run(tmp_path / "data", "--rounds", "3", "--seconds", "0.1", "1", "--seed", "3",
@@ -34,6 +35,7 @@ def test_the_same_holds_with_little_memory_and_several_workers(tmp_path):
     assert stats["kills"] == 3 and stats["retried"] > 0
 
 
+@once
 def test_the_same_holds_where_each_start_has_another_number_of_workers(tmp_path):
     """Logs are dealt anew, and half of the starts are killed in that."""
     stats = run(tmp_path / "data", "--rounds", "5", "--seconds", "0.1", "0.8", "--seed", "4",

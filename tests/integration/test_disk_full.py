@@ -10,6 +10,7 @@ import pytest
 from client import expect_problem, wait_until
 from ledger import MIB, Ledger, write_until_full
 from node import Node
+from thin import once
 
 RESERVE = 256 * MIB  # that a node leaves free for its log, checkpoints and deletes
 
@@ -95,6 +96,7 @@ def size_of_files(directory):
                for where, _, names in os.walk(directory) for name in names)
 
 
+@once
 def test_max_disk_refuses_writes_until_something_is_deleted(start_node):
     node = start_node("--shards", "2", "--memory", "64M", "--max-disk", "256M")
     ledger = Ledger(node, keys=1000)

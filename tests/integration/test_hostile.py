@@ -5,6 +5,7 @@ that does nothing else."""
 from client import Actor, Client, wait_until
 from hostile import Attack, attacks, prepare
 from test_tls import Certificates
+from thin import once
 
 MIB = 1024 * 1024
 CONNECTIONS = 150
@@ -55,6 +56,7 @@ def endure(node, name):
     node.check()
 
 
+@once
 def test_under_every_attack_others_are_answered(start_node):
     node = start_node()
     prepare(node)

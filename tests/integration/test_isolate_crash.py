@@ -4,7 +4,7 @@ import pytest
 
 import isolate_crash
 from isolate_crash import Violation
-from thin import THIN
+from thin import once
 
 
 def run(node, *arguments):
@@ -16,7 +16,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_where_isolates_are_killed(node)
     assert stats["killed_zygotes"] == 1 and stats["sockets"] > 0
 
 
-@pytest.mark.skipif(THIN > 1, reason="it tests the campaign")
+@once
 def test_a_class_that_tears_its_writes_apart_is_found(node):
     with pytest.raises(Violation, match="counted to|was acknowledged as"):
         run(node, "--kills", "40", "--pause", "0.1", "--plant", "torn")

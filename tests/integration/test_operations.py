@@ -3,6 +3,7 @@
 import re
 
 from client import Actor, expect_problem, wait_until
+from thin import once
 
 
 def test_healthz_is_200_while_the_process_lives(client):
@@ -84,6 +85,7 @@ def test_metrics_are_prometheus_text(client, actor):
         assert bounds[-1][1] == after[name + "_count", None]
 
 
+@once
 def test_memory_bounds_awake_actors_and_what_is_not_yet_in_the_store(start_node):
     node = start_node("--memory", "64M")
     value = b"x" * 2**20

@@ -10,6 +10,7 @@ import pytest
 from client import Client, wait_until
 from cluster_nodes import DEADLINE_SECONDS, SMALL, Cluster
 from disk_faults import Faults
+from thin import once
 
 TIMES = 2  # calls that fail
 # The side, kinds of calls, and which of them is the first to fail
@@ -113,6 +114,7 @@ def fall_silent_in_a_copy(cluster, node):
     return parts
 
 
+@once
 def test_a_replica_that_falls_silent_while_it_gets_a_copy_holds_up_no_writer(tmp_path):
     """What is logged meanwhile is not kept for it in the memory that writers need."""
     cluster = Cluster(tmp_path / "silent", SMALL, shards=4).grow(3)

@@ -7,6 +7,7 @@ import pytest
 
 from client import Actor, expect_problem, quote, wait_until
 from receiver import Receiver, Watch, answer
+from thin import once
 
 LIMIT = 64 * 1024
 
@@ -164,6 +165,7 @@ def test_a_payload_has_at_most_64_kib(timers):
     assert len(timers.get("t").json["payload"]) == LIMIT - 3
 
 
+@once
 def test_an_actor_has_at_most_10_000_timers(node):
     timers = timers_of(node)
     for i in range(10_000):

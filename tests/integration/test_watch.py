@@ -5,6 +5,7 @@ import re
 
 import pytest
 from client import Actor, Watch, expect_problem, wait_until
+from thin import once
 
 MIB = 1024 * 1024
 
@@ -154,6 +155,7 @@ def test_a_client_that_does_not_read_costs_bounded_memory(node):
         assert actor.get("k").status == 200
 
 
+@once
 def test_clients_that_take_nothing_of_a_large_state_share_a_bound_and_go(node):
     """Each would have 20 MB of state held for it; one at another address gets its own meanwhile."""
     actor = Actor(node.client, "a")

@@ -11,7 +11,7 @@ import pytest
 from client import Actor, expect_problem, wait_until
 from node import program
 from receiver import Receiver
-from thin import thin
+from thin import once, thin
 
 ACTORS = 40
 MIB = 1024 * 1024
@@ -89,6 +89,7 @@ def start_with(node, workers):
     assert logs(node.data) == logs_in_use(node.data) and len(logs(node.data)) == workers
 
 
+@once
 def test_data_is_all_there_with_any_number_of_workers(start_node):
     node = start_node("--workers", "1", "--shards", "7")
     contents = Contents()
