@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import random
+import select
 import sys
 import tempfile
 import threading
@@ -176,6 +177,13 @@ def open_sleepers(node):
     return sockets
 
 
+def answer_pings(sockets, is_over):
+    """As a client does that is there."""
+    while not is_over.is_set():
+        for socket in select.select(sockets, [], [], 0.5)[0]:
+            socket.recv_data_frame(control_frame=True)
+
+
 def run(options, node):
     rng = random.Random(options.seed)
     source = CLASSES.replace("BETWEEN", PLANTS[options.plant])
@@ -184,6 +192,7 @@ def run(options, node):
     sockets = open_sleepers(node)
     isolates, callers = Isolates(node), Callers(node, options.seed)
     kills = {"children": 0, "zygotes": 0}
+    callers.threads.append(threading.Thread(target=answer_pings, args=(sockets, callers.is_over)))
     for thread in callers.threads:
         thread.start()
     deadline = time.monotonic() + 60 + options.kills
