@@ -151,14 +151,15 @@ def check(node, callers):
     """Every ledger against what its callers heard."""
     for number, heard in enumerate(callers.heard):
         ledger = Actor(node.client, f"l{number}", "crash", "Ledger")
-        deadline = time.monotonic() + SECONDS
-        answer = node.client.post(ledger.path + "/call/all", json=[])
-        while answer.status != 200:  # the zygote may have been the last that was killed
-            if not answer.json.get("retryable") or time.monotonic() > deadline:
-                raise Violation(f"a ledger cannot be read: {answer}")
-            time.sleep(0.05)
-            answer = node.client.post(ledger.path + "/call/all", json=[])
-        count, keys = answer.json["result"]
+        answers = []
+
+        def is_read(path=ledger.path):  # the zygote may have been the last that was killed
+            answers.append(node.client.post(path + "/call/all", json=[]))
+            if answers[-1].status != 200 and not answers[-1].json.get("retryable"):
+                raise Violation(f"a ledger cannot be read: {answers[-1]}")
+            return answers[-1].status == 200
+        wait_until(is_read, SECONDS, "reading of a ledger")
+        count, keys = answers[-1].json["result"]
         keys = dict(keys)
         for key, n in heard.items():
             if keys.get(key) != n:
