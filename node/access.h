@@ -10,8 +10,10 @@
 #include "node/route.h"
 #include "rpc/http.h"
 
-/* Asked first, whatever the request names. ERR_FORBIDDEN: without tokens, a foreign Host or Origin. */
-enum err access_check_origin(const struct cluster_view *v, const struct http_request *h) MUST_CHECK;
+/* Asked first, whatever the request names. ERR_FORBIDDEN: without tokens, a foreign Host or Origin.
+ * `knows_origin`: the Origin is a configured one (node/cors.h). */
+enum err access_check_origin(const struct cluster_view *v, const struct http_request *h,
+                             bool knows_origin) MUST_CHECK;
 
 /* Then for the route. ERR_UNAUTHENTICATED: a token is needed, and there is none or none that is good.
  * ERR_FORBIDDEN: it does not allow this. `*ret_detail` is static text. `*ret_token`: the token that was

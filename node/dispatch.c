@@ -6,6 +6,7 @@
 #include "node/admin.h"
 #include "node/answer.h"
 #include "node/callee.h"
+#include "node/cors.h"
 #include "node/decode.h"
 #include "node/fetch_ask.h"
 #include "node/intake.h"
@@ -128,7 +129,11 @@ void dispatch_request(void *ctx, struct http_exchange *x)
     struct route route;
     const struct cluster_view *view = worker_view(worker);
     uint64_t wall_ms = worker_read_clocks(worker); /* what counts from now does so from here */
-    if (access_check_origin(view, h) != ERR_OK) {
+    const struct cors_origin *origin = cors_find(&worker->node->options->cors, h);
+    if (origin != NULL) {
+        http_exchange_set_fields(x, origin->fields, CORS_FIELDS);
+    }
+    if (access_check_origin(view, h, origin != NULL) != ERR_OK) {
         refuse(worker, x, ERR_FORBIDDEN, "A foreign Host or Origin.");
         return;
     }
@@ -137,6 +142,10 @@ void dispatch_request(void *ctx, struct http_exchange *x)
         return;
     }
     enum err err = route_find(h->method, path, &route);
+    if (origin != NULL && cors_is_preflight(h) && err != ERR_NOT_FOUND) {
+        cors_answer_preflight(x, route.methods); /* without a token: browsers ask so */
+        return;
+    }
     if (err == ERR_METHOD_NOT_ALLOWED) {
         worker->counts.by_err[err]++;
         answer_not_allowed(x, route.methods);

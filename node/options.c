@@ -39,6 +39,7 @@ const char options_help[] =
     "  --workers N              worker threads (what the data has; at first, processors - 1)\n"
     "  --memory BYTES           for awake actors and rows not yet in the store; K, M, G (1G)\n"
     "  --max-disk BYTES         refuse writes above this; K, M, G (what the disk has)\n"
+    "  --cors-origins LIST      pages of these origins may ask: https://app.example.com,...\n"
     "  --allow-private-targets  webhooks may go to loopback and private addresses\n"
     "  --cluster-init           begin a cluster; what the data has stays\n"
     "  --join HOST:PORT         join the cluster of the node that listens there for others\n"
@@ -70,6 +71,7 @@ enum {
     FLAG_PEER_LISTEN,
     FLAG_JOIN,
     FLAG_JOIN_TOKEN,
+    FLAG_CORS_ORIGINS,
 };
 
 static const struct option flags[] = {
@@ -85,6 +87,7 @@ static const struct option flags[] = {
     {"check-config", required_argument, NULL, FLAG_CHECK_CONFIG},
     {"version", no_argument, NULL, FLAG_VERSION},
     {"help", no_argument, NULL, FLAG_HELP},
+    {"cors-origins", required_argument, NULL, FLAG_CORS_ORIGINS},
     {"tls-cert", required_argument, NULL, FLAG_TLS_CERT},
     {"tls-key", required_argument, NULL, FLAG_TLS_KEY},
     {"cluster-init", no_argument, NULL, FLAG_CLUSTER_INIT},
@@ -223,6 +226,15 @@ static enum err set_certs(struct options *o, const char *value, char detail[OPTI
                           CLUSTER_CERTS_BYTES - 1);
 }
 
+static enum err set_cors(struct options *o, const char *value, char detail[OPTIONS_DETAIL_BYTES])
+{
+    const char *why = "";
+    cors_done(&o->cors);
+    return cors_parse(&o->cors, value, &why) == ERR_OK
+               ? ERR_OK
+               : bad(detail, "--cors-origins %s: %s", value, why);
+}
+
 static enum err set_cluster_flag(struct options *o, int flag, const char *name, const char *value,
                                  char detail[OPTIONS_DETAIL_BYTES])
 {
@@ -279,6 +291,8 @@ static enum err set_flag(struct options *o, int flag, const char *name, const ch
     case FLAG_PRIVATE:
         o->allow_private_targets = is_on(value);
         return ERR_OK;
+    case FLAG_CORS_ORIGINS:
+        return set_cors(o, value, detail);
     case FLAG_TLS_CERT:
         replace(&o->tls_cert, value);
         return ERR_OK;
@@ -510,4 +524,5 @@ void options_done(struct options *o)
     forget(&o->join_token);
     forget(&o->peer_listen);
     forget(&o->cluster_certs);
+    cors_done(&o->cors);
 }

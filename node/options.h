@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "node/cors.h"
 
 enum options_action { RUN_NODE, RUN_CHECK, RUN_CHECK_CONFIG, SHOW_VERSION, SHOW_HELP };
 
@@ -23,8 +24,9 @@ struct options {
     uint64_t memory;   /* bytes; 0: not given */
     uint64_t max_disk; /* bytes; 0: none */
     bool allow_private_targets;
-    char *tls_cert; /* --tls-cert FILE; NULL: in the clear */
-    char *tls_key;  /* --tls-key FILE; given with it */
+    char *tls_cert;   /* --tls-cert FILE; NULL: in the clear */
+    char *tls_key;    /* --tls-key FILE; given with it */
+    struct cors cors; /* --cors-origins LIST */
 
     /* Clusters; what they are to what the data directory says: node/cluster_plan.h */
     bool cluster_init;

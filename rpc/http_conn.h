@@ -67,6 +67,8 @@ struct http_exchange {
     size_t body_cap;
     struct http_progress received;
 
+    const struct http_header *more_fields; /* of the answer; http_exchange_set_fields */
+    size_t more_count;
     bool is_bodyless;    /* HEAD, 204, 304: no body in the answer, whatever is given */
     bool wants_writable; /* a write was refused ... */
     bool waits_for_load; /* ... because the load was full */

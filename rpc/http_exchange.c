@@ -305,6 +305,13 @@ struct problem_limit http_exchange_full_limit(const struct http_exchange *x, siz
                     : (struct problem_limit){HTTP_FULL_LIMIT, l->address_bytes_max};
 }
 
+void http_exchange_set_fields(struct http_exchange *x, const struct http_header *fields,
+                              size_t count)
+{
+    x->more_fields = fields;
+    x->more_count = count;
+}
+
 bool http_request_header(const struct http_request *r, const char *name, struct slice *ret_value)
 {
     struct slice want = slice_of_str(name);
@@ -341,6 +348,19 @@ static size_t filter_headers(struct http_header *to, const struct http_header *h
     return kept;
 }
 
+static size_t add_more_fields(const struct http_exchange *x, struct http_header *to, size_t count)
+{
+    for (size_t i = 0; i < count && x->more_count > 0; i++) {
+        if (slice_equal(to[i].name, x->more_fields[0].name)) {
+            return count;
+        }
+    }
+    for (size_t i = 0; i < x->more_count && count < ANSWER_HEADERS_MAX; i++) {
+        to[count++] = x->more_fields[i];
+    }
+    return count;
+}
+
 static void begin(struct http_exchange *x, int status, const struct http_header *headers,
                   size_t count, const size_t *body_bytes)
 {
@@ -348,7 +368,7 @@ static void begin(struct http_exchange *x, int status, const struct http_header 
     PRE((status >= 200 && status <= 599) || status == HTTP_STATUS_SWITCH);
 
     struct http_header sent[ANSWER_HEADERS_MAX];
-    size_t sent_count = filter_headers(sent, headers, count);
+    size_t sent_count = add_more_fields(x, sent, filter_headers(sent, headers, count));
     x->is_bodyless = x->is_bodyless || status == 204 || status == 304;
     if (x->h2.id != 0 && status == HTTP_STATUS_SWITCH) {
         http2_answer_begin(x, 200, sent, sent_count, NULL);

@@ -321,3 +321,46 @@ def test_a_run_over_a_limit_says_which(client, code, limits, error):
     {"code": "x", "grants": {"fetch": "x"}}, {"code": "x", "grants": {"actors": [1]}}, []])
 def test_a_run_that_is_asked_for_wrongly_is_refused(client, body):
     expect_problem(client.post("/v1/runs/Store/a/execute", json=body), 400, "bad_request")
+
+
+FURTHER = """
+import { DurableObject } from "dormouse";
+export class Notes extends DurableObject {
+  constructor(ctx, env) { super(ctx, env); }
+  sql() { return this.ctx.storage.sql.exec("select 1").toArray(); }
+  async fill(mib) {
+    await this.ctx.storage.transaction(async (txn) => {
+      for (let i = 0; i < mib; i++) await txn.put("piece" + i, new Uint8Array(1 << 20));
+    });
+  }
+  async through(binding, name) { return await this.env[binding].getByName(name).who(); }
+  who() { return [this.ctx.id.name, this.env.GREETING]; }
+}
+"""
+
+
+@pytest.fixture
+def notes(client):
+    namespace = f"classes-{next(_numbers)}"
+    answer = deploy(client, FURTHER, namespace, bindings={"NOTES": "Notes"}, env={"GREETING": "hello"})
+    assert answer.status == 200, answer
+    return Class(client, "a", namespace, "Notes")
+
+
+def test_a_class_is_bound_under_its_own_name_and_further_ones(notes):
+    for binding in ["Notes", "NOTES"]:
+        assert notes.call("through", binding, "b").json == {"result": ["b", "hello"]}
+
+
+def test_sql_throws_not_implemented(notes):
+    expect_problem(notes.call("sql"), 501, "not_implemented")
+
+
+def test_what_a_transaction_writes_has_a_bound_and_beyond_it_nothing_is_written(notes):
+    assert notes.call("fill", 15).status == 200
+    assert notes.get("piece14").status == 200
+    notes.client.delete(notes.path)
+    answer = notes.call("fill", 17)
+    expect_problem(answer, 500, "actor_exception")
+    assert answer.json["name"] == "RangeError" and "16777216" in answer.json["message"]
+    expect_problem(notes.get("piece0"), 404, "no_such_key")

@@ -18,7 +18,7 @@ static enum err check(const char *authority, const char *origin)
     if (origin != NULL) {
         test_request_header(&r, "origin", origin);
     }
-    return access_check_origin(&without_tokens, &r.http);
+    return access_check_origin(&without_tokens, &r.http, false);
 }
 
 static void local_hosts_are_answered(void **state)
@@ -127,7 +127,7 @@ static enum err ask(const struct cluster_view *v, const char *method, const char
         test_request_header(&r, "authorization", authorization);
     }
     expect_err(route_find(slice_of_str(method), slice_of_str(path), &route), ERR_OK);
-    enum err err = access_check_origin(v, &r.http);
+    enum err err = access_check_origin(v, &r.http, false);
     if (err == ERR_OK) {
         err = access_check_token(v, &r.http, &route, wall_ms, &token, &detail);
     }
