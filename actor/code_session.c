@@ -349,56 +349,6 @@ void code_host_on_end(struct code_session *s, const struct code_end *end)
     buf_done(&exception);
 }
 
-/* Starting */
-
-/* Whoever took the request has seen the class: this node's view is behind, or it went meanwhile. */
-static enum err why_unknown(const struct code_session *s)
-{
-    if (s->is_run) {
-        return ERR_BAD_REQUEST;
-    }
-    return slice_equal_str(s->address.class, "Store") ? ERR_NO_SUCH_METHOD
-           : s->address.class.len > 0                 ? ERR_UNAVAILABLE
-                                                      : ERR_NO_SUCH_CLASS;
-}
-
-void code_session_start(struct code_session *s, struct slice run_body)
-{
-    struct code_host *h = s->host;
-    struct code_class class = {0};
-    struct buf frame = {0};
-    const char *why = "";
-    bool is_known = s->is_run ? code_frame_start_run(s, run_body, &frame)
-                              : h->hooks->find(h->ctx, s->address.ns, s->address.class, &class);
-    if (!is_known) {
-        end_unborn(s, why_unknown(s));
-        buf_done(&frame);
-        return;
-    }
-    if (!s->is_run) {
-        code_frame_start(s, &class, &frame);
-    }
-    s->version = class.version;
-    s->isolate = h->hooks->take(h->ctx, s, &s->limits, &why);
-    if (s->isolate == NULL) {
-        buf_done(&frame);
-        end_unborn(s, ERR_OVERLOADED);
-        return;
-    }
-    code_frame_send(s, &frame);
-    heap_set(&h->checks, &s->check, h->now_ms + CODE_CPU_LOOK_MS);
-}
-
-void code_session_started(struct code_session *s)
-{
-    if (s->state != CODE_STARTING) {
-        code_bad_frame(s);
-        return;
-    }
-    session_move(s, CODE_READY);
-    code_session_deliver(s);
-}
-
 /* Delivering */
 
 static bool has_same_key(const struct code_event *a, const struct code_event *b)
@@ -487,4 +437,67 @@ void code_session_deliver(struct code_session *s)
             look_for_record(e);
         }
     }
+}
+
+/* Starting */
+
+/* Whoever took the request has seen the class: this node's view is behind, or it went meanwhile. */
+static enum err why_unknown(const struct code_session *s)
+{
+    if (s->is_run) {
+        return ERR_BAD_REQUEST;
+    }
+    return slice_equal_str(s->address.class, "Store") ? ERR_NO_SUCH_METHOD
+           : s->address.class.len > 0                 ? ERR_UNAVAILABLE
+                                                      : ERR_NO_SUCH_CLASS;
+}
+
+/* Nothing of a run that did not begin has to be told from what came of it: its one event goes along, and need
+ * not wait for the answer to its start. */
+static void send_ahead(struct code_session *s)
+{
+    struct code_event *e = LIST_FIRST(&s->events, struct code_event, link);
+    if (e != NULL && e->stage == CODE_EVENT_WAITS && e->request->idempotency_key == NULL) {
+        send_event(s, e);
+    }
+}
+
+void code_session_start(struct code_session *s, struct slice run_body)
+{
+    struct code_host *h = s->host;
+    struct code_class class = {0};
+    struct buf frame = {0};
+    const char *why = "";
+    bool is_known = s->is_run ? code_frame_start_run(s, run_body, &frame)
+                              : h->hooks->find(h->ctx, s->address.ns, s->address.class, &class);
+    if (!is_known) {
+        end_unborn(s, why_unknown(s));
+        buf_done(&frame);
+        return;
+    }
+    if (!s->is_run) {
+        code_frame_start(s, &class, &frame);
+    }
+    s->version = class.version;
+    s->isolate = h->hooks->take(h->ctx, s, &s->limits, &why);
+    if (s->isolate == NULL) {
+        buf_done(&frame);
+        end_unborn(s, ERR_OVERLOADED);
+        return;
+    }
+    code_frame_send(s, &frame);
+    if (s->is_run) {
+        send_ahead(s);
+    }
+    heap_set(&h->checks, &s->check, h->now_ms + CODE_CPU_LOOK_MS);
+}
+
+void code_session_started(struct code_session *s)
+{
+    if (s->state != CODE_STARTING) {
+        code_bad_frame(s);
+        return;
+    }
+    session_move(s, CODE_READY);
+    code_session_deliver(s);
 }

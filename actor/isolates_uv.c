@@ -80,35 +80,50 @@ static void on_closed(uv_handle_t *handle)
 
 static void close_if_done(struct isolates *p, struct zygote *z);
 
-static void forget(struct isolate *i)
+/* A process whose pidfd has not come yet ends because its channel does. */
+static void bury(struct isolate *i)
 {
-    i->is_killed = true;
-    i->user = NULL;
-    i->isolates->count--;
-    i->isolates->memory_bytes -= i->seen_bytes;
-    if (i->zygote != NULL) {
-        i->zygote->isolates--;
-        close_if_done(i->isolates, i->zygote);
-        i->zygote = NULL;
-    }
-    list_remove(&i->warm);
-    list_remove(&i->dirty);
     list_remove(&i->link);
+    if (i->pidfd >= 0) {
+        (void)syscall(SYS_pidfd_send_signal, i->pidfd, SIGKILL, NULL, 0);
+    }
     (void)shutdown(i->fd, SHUT_RDWR);
     uv_close((uv_handle_t *)&i->poll, on_closed);
 }
 
-/* A process whose pidfd has not come yet ends because its channel does. */
+static void bury_all(struct isolates *p)
+{
+    struct isolate *i;
+    while ((i = LIST_FIRST(&p->doomed, struct isolate, link)) != NULL) {
+        bury(i);
+    }
+}
+
+/* The process ends when the loop is about to sleep: what it takes to end one would be in the way of the
+ * answer that it has given. */
 void isolate_kill(struct isolate *i)
 {
     PRE(i->magic == ISOLATE_MAGIC);
     if (i->is_killed) {
         return;
     }
-    if (i->pidfd >= 0) {
-        (void)syscall(SYS_pidfd_send_signal, i->pidfd, SIGKILL, NULL, 0);
+    i->is_killed = true;
+    i->user = NULL;
+    i->isolates->count--;
+    i->isolates->memory_bytes -= i->seen_bytes;
+    list_remove(&i->warm);
+    list_remove(&i->dirty);
+    list_remove(&i->link);
+    list_append(&i->isolates->doomed, &i->link);
+    (void)uv_poll_stop(&i->poll);
+    if (i->zygote != NULL) {
+        i->zygote->isolates--;
+        close_if_done(i->isolates, i->zygote);
+        i->zygote = NULL;
     }
-    forget(i);
+    if (i->isolates->is_closed) {
+        bury(i); /* nothing is flushed any more */
+    }
 }
 
 static void end_with(struct isolate *i, enum isolate_end why, const struct isolate_usage *usage)
@@ -465,6 +480,7 @@ void isolates_open(struct isolates *p, uv_loop_t *loop, const struct launch *lau
     list_init(&p->all);
     list_init(&p->warm);
     list_init(&p->dirty);
+    list_init(&p->doomed);
     list_init(&p->retired);
 }
 
@@ -481,6 +497,7 @@ void isolates_close(struct isolates *p)
     while ((z = LIST_FIRST(&p->retired, struct zygote, link)) != NULL) {
         lose_zygote(p, z, "");
     }
+    bury_all(p);
 }
 
 static size_t count_warm(const struct isolates *p, uint64_t memory_bytes)
@@ -511,10 +528,14 @@ void isolates_look_at_memory(struct isolates *p)
     }
 }
 
+/* A fork takes the processor from what was taken for it: it waits for a moment without demand, as long as
+ * there are some. */
 static void warm_up(struct isolates *p, uint64_t memory_bytes)
 {
     const struct isolate_limits limits = {.memory_bytes = memory_bytes};
-    for (size_t count = count_warm(p, memory_bytes); count < ISOLATES_WARM; count++) {
+    bool is_quiet = p->now_ms >= p->taken_ms + ISOLATES_QUIET_MS;
+    size_t enough = is_quiet ? ISOLATES_WARM : ISOLATES_WARM_LEAST;
+    for (size_t count = count_warm(p, memory_bytes); count < enough; count++) {
         struct isolate *i = spawn(p, &limits);
         if (i == NULL) {
             return;
@@ -532,6 +553,7 @@ struct isolate *isolates_take(struct isolates *p, const struct isolate_limits *l
         if (i->memory_bytes == limits->memory_bytes) {
             list_remove(&i->warm);
             i->user = user;
+            p->taken_ms = clock_mono_ms();
             return i;
         }
     }
@@ -559,4 +581,5 @@ void isolates_flush(struct isolates *p, uint64_t now_ms)
     for (size_t n = 0; p->zygote != NULL && p->zygote->is_ready && n < p->size_count; n++) {
         warm_up(p, p->sizes[n]);
     }
+    bury_all(p);
 }

@@ -11,7 +11,7 @@
  *                                                                                retired --the last of its
  *                                                                                isolates ends--> closed
  *
- * Frames are written when the loop is about to sleep: isolates_flush. What one does not read is bounded:
+ * Frames are written when the loop is about to sleep: isolates_flush, and who was killed ends then. What one does not read is bounded:
  * beyond that it is ended as broken. */
 #ifndef ACTOR_ISOLATES_UV_H
 #define ACTOR_ISOLATES_UV_H
@@ -33,7 +33,9 @@
 
 enum {
     ISOLATES_MAGIC = 0x69736f01,
-    ISOLATES_WARM = 4, /* of each size */
+    ISOLATES_WARM = 6,       /* of each size, ... */
+    ISOLATES_WARM_LEAST = 3, /* ... and while some are taken */
+    ISOLATES_QUIET_MS = 3,
     ISOLATE_UNSENT_BYTES_MAX = 64 << 20,
     ISOLATES_SIZES_MAX = 4,
     ISOLATES_RETRY_MS = 1000, /* after a zygote that failed */
@@ -78,12 +80,14 @@ struct isolates {
     uint64_t age_ms_max;   /* and how old it becomes; tests have smaller ones */
     uint64_t succeed_ms;   /* not before */
     struct list all;
-    struct list warm;  /* of these: nobody's yet */
-    struct list dirty; /* of these: something is to be written */
+    struct list warm;   /* of these: nobody's yet */
+    struct list dirty;  /* of these: something is to be written */
+    struct list doomed; /* killed, and not told so yet */
     size_t count;
     uint32_t next_tag;
     uint64_t retry_ms;
     uint64_t now_ms;
+    uint64_t taken_ms; /* when one was taken last */
     bool is_closed;
     uint64_t memory_bytes; /* of all, as they were looked at last */
     struct isolates_stats stats;
