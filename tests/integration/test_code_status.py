@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import time
 
 import pytest
 
@@ -68,8 +69,23 @@ def test_status_says_what_locks_isolates_down(own):
     assert told['dormouse_lockdown_layer{program="launcher",layer="no_new_privs"}'] == 1
 
 
+def await_steady_memory(node):
+    """All that are kept warm are there, and have been looked at: what is counted stays as it is."""
+    seen = []
+
+    def is_steady():
+        told = status(node)["isolates"]
+        seen.append((told["alive"], told["memory_bytes"]))
+        time.sleep(0.2)  # between two looks; the condition is that five of them say the same
+        return len(seen) >= 5 and max(b for _, b in seen[-5:]) - min(b for _, b in seen[-5:]) < MB \
+            and len({alive for alive, _ in seen[-5:]}) == 1
+
+    wait_until(is_steady)
+
+
 def test_live_isolates_and_their_memory_are_counted(own):
     assert worker(own).call("hold", 40).status == 200
+    await_steady_memory(own)
     wait_until(lambda: worker(own).info().json["code"]["memory_bytes"] > 40 * MB)
     wait_until(lambda: status(own)["isolates"]["memory_bytes"] > 40 * MB)
     held = status(own)["isolates"]["memory_bytes"]
