@@ -542,6 +542,7 @@ static void warm_up(struct isolates *p, uint64_t memory_bytes)
         }
         list_append(&p->warm, &i->warm);
     }
+    p->wants_more = p->wants_more || enough < ISOLATES_WARM;
 }
 
 struct isolate *isolates_take(struct isolates *p, const struct isolate_limits *limits,
@@ -564,6 +565,12 @@ struct isolate *isolates_take(struct isolates *p, const struct isolate_limits *l
     return i;
 }
 
+uint64_t isolates_next_ms(const struct isolates *p)
+{
+    bool may_fork = p->zygote != NULL && p->zygote->is_ready;
+    return may_fork && p->wants_more ? p->taken_ms + ISOLATES_QUIET_MS : UINT64_MAX;
+}
+
 void isolates_flush(struct isolates *p, uint64_t now_ms)
 {
     struct isolate *i;
@@ -578,6 +585,7 @@ void isolates_flush(struct isolates *p, uint64_t now_ms)
         }
     }
     look_for_successor(p);
+    p->wants_more = false;
     for (size_t n = 0; p->zygote != NULL && p->zygote->is_ready && n < p->size_count; n++) {
         warm_up(p, p->sizes[n]);
     }

@@ -88,6 +88,7 @@ struct isolates {
     uint64_t retry_ms;
     uint64_t now_ms;
     uint64_t taken_ms; /* when one was taken last */
+    bool wants_more;   /* to keep warm, once it is quiet */
     bool is_closed;
     uint64_t memory_bytes; /* of all, as they were looked at last */
     struct isolates_stats stats;
@@ -106,6 +107,7 @@ void isolates_close(struct isolates *p); /* all are killed; handles go as the lo
 struct isolate *isolates_take(struct isolates *p, const struct isolate_limits *limits,
                               struct isolate_user *user);
 void isolates_flush(struct isolates *p, uint64_t now_ms);
+uint64_t isolates_next_ms(const struct isolates *p); /* when to flush at the latest */
 size_t isolates_warm_count(const struct isolates *p);
 /* At that of some, which each costs a file of /proc; in turn, so that none is left out. */
 void isolates_look_at_memory(struct isolates *p);

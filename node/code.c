@@ -341,7 +341,9 @@ void code_tick(struct code *c, uint64_t now_ms)
 
 uint64_t code_next_ms(const struct code *c)
 {
-    return code_host_next_ms(&c->host);
+    uint64_t host_ms = code_host_next_ms(&c->host);
+    uint64_t isolates_ms = isolates_next_ms(&c->isolates);
+    return host_ms < isolates_ms ? host_ms : isolates_ms;
 }
 
 void code_flush(struct code *c, uint64_t now_ms)
