@@ -41,6 +41,7 @@ struct code_session {
     struct code_usage last_usage; /* once its isolate is gone */
     uint64_t cpu_since_us;   /* its CPU time when it got an event it had time for, or 1 ms before */
     bool has_spoken;         /* since the newest one */
+    bool has_started;        /* STARTED came */
     uint64_t cpu_since_ms;   /* when that was looked at; 0: never */
     uint64_t cpu_counted_us; /* of it: what the statistics have */
     uint64_t calls;          /* events that it was given */

@@ -194,9 +194,11 @@ static void fail_events(struct code_session *s, enum err err, struct slice excep
         if (e->socket_event != NULL) {
             continue;
         }
-        if (e->stage == CODE_EVENT_SENT || (e->stage == CODE_EVENT_WAITS && fails_all)) {
+        bool is_seen = e->stage == CODE_EVENT_SENT && s->has_started;
+        bool is_unseen = e->stage == CODE_EVENT_WAITS || (e->stage == CODE_EVENT_SENT && !is_seen);
+        if (is_seen || (is_unseen && fails_all)) {
             code_event_fail(e, err, exception);
-        } else if (e->stage == CODE_EVENT_WAITS) {
+        } else if (is_unseen) {
             code_event_fail(e, ERR_UNAVAILABLE, SLICE(""));
         }
     }
@@ -452,12 +454,13 @@ static enum err why_unknown(const struct code_session *s)
                                                       : ERR_NO_SUCH_CLASS;
 }
 
-/* Nothing of a run that did not begin has to be told from what came of it: its one event goes along, and need
- * not wait for the answer to its start. */
+/* The event that the session begins for goes along with its start, and need not wait for the answer to that.
+ * The code gets it once it has started: of what it did nothing is here before STARTED is. */
 static void send_ahead(struct code_session *s)
 {
     struct code_event *e = LIST_FIRST(&s->events, struct code_event, link);
-    if (e != NULL && e->stage == CODE_EVENT_WAITS && e->request->idempotency_key == NULL) {
+    if (e != NULL && e->stage == CODE_EVENT_WAITS && e->socket_event == NULL &&
+        e->request->idempotency_key == NULL && e->request->socket.id == 0) {
         send_event(s, e);
     }
 }
@@ -486,9 +489,7 @@ void code_session_start(struct code_session *s, struct slice run_body)
         return;
     }
     code_frame_send(s, &frame);
-    if (s->is_run) {
-        send_ahead(s);
-    }
+    send_ahead(s);
     heap_set(&h->checks, &s->check, h->now_ms + CODE_CPU_LOOK_MS);
 }
 
@@ -499,5 +500,8 @@ void code_session_started(struct code_session *s)
         return;
     }
     session_move(s, CODE_READY);
+    s->has_started = true;
+    note_cpu(s); /* of what went along with the start, the time begins now */
+    s->has_spoken = s->calls == 0;
     code_session_deliver(s);
 }

@@ -35,7 +35,7 @@ enum {
     ISOLATES_MAGIC = 0x69736f01,
     ISOLATES_WARM = 6,       /* of each size, ... */
     ISOLATES_WARM_LEAST = 3, /* ... and while some are taken */
-    ISOLATES_QUIET_MS = 3,
+    ISOLATES_QUIET_MS = 10,
     ISOLATE_UNSENT_BYTES_MAX = 64 << 20,
     ISOLATES_SIZES_MAX = 4,
     ISOLATES_RETRY_MS = 1000, /* after a zygote that failed */

@@ -8,16 +8,16 @@
 
 /* Calls */
 
-static void a_call_is_sent_once_its_class_has_started(void **state)
+static void a_call_goes_along_with_the_start_of_its_class(void **state)
 {
     struct world *w = *state;
     struct asked a;
     call(w, &a, call_request("a", "add"));
     struct isolate *i = &w->isolates[0];
     skip_start(i);
-    expect_nothing_sent(i);
-    say(i, "[66,0,null]");
     expect_sent(i, "[2,1,1,\"add\",{\"$bytes\":\"kgEC\"}]");
+    say(i, "[66,0,null]");
+    expect_nothing_sent(i);
     say(i, "[68,1,true,{\"$bytes\":\"Aw==\"},null]");
     engine_fixture_settle(&w->f);
     expect_answer(&a, ERR_OK);
@@ -640,7 +640,7 @@ static void a_run_over_a_limit_says_which(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, code_world_setup, code_world_teardown)
 
-TEST_MAIN(T(a_call_is_sent_once_its_class_has_started),
+TEST_MAIN(T(a_call_goes_along_with_the_start_of_its_class),
           T(an_answer_waits_until_what_was_written_before_it_is_durable),
           T(code_reads_what_it_wrote_before_it_is_durable), T(clear_takes_all_keys_and_the_alarm),
           T(an_exception_is_the_answer_and_what_was_written_stays),
