@@ -10,7 +10,7 @@
 #include "actor/isolate_control.h"
 #include "base/invariant.h"
 
-enum { STATM_RESIDENT = 1, STATM_SHARED = 2, STATM_DATA = 5, STATM_FIELDS = 6, TICK_US = 10000 };
+enum { STATM_RESIDENT = 1, STATM_SHARED = 2, STATM_DATA = 5, STATM_FIELDS = 6, TICK_US = 4000 };
 
 static int watched_fd = -1;
 static uint64_t watched_pages_max;
