@@ -25,6 +25,31 @@ void code_write_first(struct code_session *s, struct slice writes)
     code_turn_submit(r);
 }
 
+/* The n-th item; false where there is none, or it is no text. Nil and absent are empty. */
+static bool text_at(struct slice args, uint32_t n, struct slice *ret)
+{
+    struct slice item;
+    struct value_iter it = value_items(args);
+    *ret = (struct slice){0};
+    for (uint32_t i = 0; value_next(&it, &item); i++) {
+        if (i == n) {
+            return value_type(item) == VALUE_NIL || value_get_str(item, ret);
+        }
+    }
+    return true;
+}
+
+static bool item_at(struct slice args, uint32_t n, struct slice *ret)
+{
+    struct value_iter it = value_items(args);
+    for (uint32_t i = 0; value_next(&it, ret); i++) {
+        if (i == n) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Storage */
 
 static void ask_rows(struct code_session *s, uint64_t ask, enum request_kind kind,
@@ -83,32 +108,29 @@ static void ask_list(struct code_session *s, uint64_t ask, struct slice args)
     request_free(r);
 }
 
+/* Timers */
+
+/* [name, document] | [name] */
+static void ask_timer(struct code_session *s, uint64_t ask, enum request_kind kind,
+                      struct slice args)
+{
+    struct slice name = {0};
+    struct slice doc = {0};
+    struct code_turn *t;
+    bool is_put = kind == REQUEST_TIMER_PUT;
+    if (!text_at(args, 0, &name) || name.len == 0 || name.len > NAME_BYTES_MAX ||
+        (is_put && (!item_at(args, 1, &doc) || value_type(doc) != VALUE_MAP))) {
+        code_bad_frame(s);
+        return;
+    }
+    struct request *r = code_turn_new(s, kind, CODE_TURN_ASK, &t);
+    t->ask = ask;
+    r->name = bytes_new(name);
+    r->body = is_put ? bytes_new(doc) : NULL;
+    code_turn_submit(r);
+}
+
 /* Others */
-
-/* The n-th item; false where there is none, or it is no text. Nil and absent are empty. */
-static bool text_at(struct slice args, uint32_t n, struct slice *ret)
-{
-    struct slice item;
-    struct value_iter it = value_items(args);
-    *ret = (struct slice){0};
-    for (uint32_t i = 0; value_next(&it, &item); i++) {
-        if (i == n) {
-            return value_type(item) == VALUE_NIL || value_get_str(item, ret);
-        }
-    }
-    return true;
-}
-
-static bool item_at(struct slice args, uint32_t n, struct slice *ret)
-{
-    struct value_iter it = value_items(args);
-    for (uint32_t i = 0; value_next(&it, ret); i++) {
-        if (i == n) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* [class, name] | [class, nil] | [class, hex, true] */
 static void ask_identity(struct code_session *s, uint64_t ask, struct slice args)
@@ -286,6 +308,12 @@ void code_ask(struct code_session *s, struct value_iter *frame)
         ask_list(s, ask, args);
     } else if (slice_equal_str(type, "alarm")) {
         ask_rows(s, ask, REQUEST_CODE_ALARM, args);
+    } else if (slice_equal_str(type, "timers")) {
+        ask_rows(s, ask, REQUEST_TIMER_LIST, SLICE("\xc0"));
+    } else if (slice_equal_str(type, "timer_put")) {
+        ask_timer(s, ask, REQUEST_TIMER_PUT, args);
+    } else if (slice_equal_str(type, "timer_delete")) {
+        ask_timer(s, ask, REQUEST_TIMER_DELETE, args);
     } else if (slice_equal_str(type, "sync")) {
         static const uint8_t nothing = 0x90;
         ask_rows(s, ask, REQUEST_CODE_COMMIT, slice_of(&nothing, 1));

@@ -4,6 +4,7 @@
 #include "base/invariant.h"
 #include "node/access.h"
 #include "node/admin.h"
+#include "node/agent_path.h"
 #include "node/answer.h"
 #include "node/callee.h"
 #include "node/cors.h"
@@ -120,6 +121,42 @@ static void refuse_access(struct worker *w, struct http_exchange *x, enum err er
     answer_error(x, &error);
 }
 
+/* Who may not call anything here does not learn which classes there are. */
+static void refuse_agent(struct worker *w, struct http_exchange *x, enum err err,
+                         const char *detail)
+{
+    static const struct route any = {.scopes = SCOPE_CALL};
+    const struct token *token;
+    const char *why = "";
+    enum err access = access_check_token(worker_view(w), http_exchange_request(x), &any,
+                                         worker_read_clocks(w), &token, &why);
+    if (access == ERR_UNAUTHENTICATED) {
+        refuse_access(w, x, access, why);
+    } else {
+        refuse(w, x, err, detail);
+    }
+}
+
+/* False: it has been answered. */
+static bool resolve_agent(struct worker *w, struct http_exchange *x, struct slice *path,
+                          struct slice *query)
+{
+    const struct http_request *h = http_exchange_request(x);
+    struct buf target = {0};
+    const char *detail = "";
+    enum err err =
+        agent_path_resolve(worker_view(w), *path, *query, h->wants_socket, &target, &detail);
+    if (err == ERR_OK) {
+        http_exchange_set_target(x, buf_slice(&target));
+        err = uri_split(h->target, path, query);
+    }
+    buf_done(&target);
+    if (err != ERR_OK) {
+        refuse_agent(w, x, err, detail);
+    }
+    return err == ERR_OK;
+}
+
 void dispatch_request(void *ctx, struct http_exchange *x)
 {
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
@@ -139,6 +176,9 @@ void dispatch_request(void *ctx, struct http_exchange *x)
     }
     if (uri_split(h->target, &path, &query) != ERR_OK) {
         refuse(worker, x, ERR_BAD_REQUEST, "The request target is malformed.");
+        return;
+    }
+    if (agent_path_is_one(path) && !resolve_agent(worker, x, &path, &query)) {
         return;
     }
     enum err err = route_find(h->method, path, &route);

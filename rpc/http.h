@@ -153,6 +153,9 @@ const struct http_request *http_exchange_request(const struct http_exchange *x);
 void *http_exchange_user(const struct http_exchange *x); /* NULL at first */
 void http_exchange_set_user(struct http_exchange *x, void *user);
 
+/* Another target in place of the request's: copied. */
+void http_exchange_set_target(struct http_exchange *x, struct slice target);
+
 /* Fields that the answer has whoever gives it, but where it has one of the first one's name already.
  * Borrowed until the answer begins. */
 void http_exchange_set_fields(struct http_exchange *x, const struct http_header *fields,

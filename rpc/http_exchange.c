@@ -305,6 +305,11 @@ struct problem_limit http_exchange_full_limit(const struct http_exchange *x, siz
                     : (struct problem_limit){HTTP_FULL_LIMIT, l->address_bytes_max};
 }
 
+void http_exchange_set_target(struct http_exchange *x, struct slice target)
+{
+    x->request.target = http_exchange_keep(x, target);
+}
+
 void http_exchange_set_fields(struct http_exchange *x, const struct http_header *fields,
                               size_t count)
 {

@@ -106,6 +106,7 @@ static bool prepare(struct job *j, const struct project *p)
     add(j, "--conditions=workerd,worker,browser");
     add(j, "--external:cloudflare:*");
     add(j, "--external:dormouse");
+    add(j, "--external:agents"); /* what the node has in its place */
     add(j, "--loader:.txt=text");
     add(j, "--loader:.html=text");
     add(j, "--loader:.sql=text");

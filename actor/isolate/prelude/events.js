@@ -7,6 +7,7 @@ import * as socketEvent from "./socket_event.js";
 import { apiError, describe } from "./errors.js";
 import { consumeAlarm } from "./storage.js";
 import { getInstance, handlerOf, methodOf } from "./instance.js";
+import { takeTimer } from "./agent/agent.js";
 import { read } from "./clone.js";
 
 let underWay = 0;
@@ -105,7 +106,7 @@ function timer(event) {
     const name = reader.string();
     const payload = reader.binHead() < 0 ? undefined : read();
     const scheduled = reader.isNil() ? undefined : reader.uint();
-    const handler = handlerOf("onTimer");
+    const handler = getInstance()[takeTimer]?.(name) ?? handlerOf("onTimer");
     const result = handler?.call(getInstance(), name, payload, { scheduledTime: scheduled });
     settle(event, result, endQuietly);
 }

@@ -1,5 +1,6 @@
 /* The object of the user's class, and which of its methods others may call. */
 import { apiError } from "./errors.js";
+import { Agent } from "./agent/agent.js";
 import { bases } from "./entrypoints.js";
 
 /* The runtime calls these, or they are everybody's. */
@@ -57,7 +58,7 @@ export function handlerOf(name) {
 export function methodsOf(constructor) {
     const names = new Set();
     let at = constructor.prototype;
-    while (at && !bases.has(at)) {
+    while (at && !bases.has(at) && at !== Agent.prototype) {
         for (const name of Object.getOwnPropertyNames(at)) {
             if (!reserved.has(name) && typeof Object.getOwnPropertyDescriptor(at, name).value === "function") {
                 names.add(name);

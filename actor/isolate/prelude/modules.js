@@ -1,12 +1,15 @@
 /* Modules of users, linked to functions of (exports, require, module), and the built-in ones. */
 import * as entrypoints from "./entrypoints.js";
+import { Agent } from "./agent/agent.js";
+import { StreamingResponse, callable } from "./agent/protocol.js";
+import { getAgentByName, routeAgentRequest } from "./agent/routing.js";
 import { host } from "./host.js";
 
 const WRAPPER = "(async function (exports, require, module) {";
 
 const shared = { env: {}, waitUntil: null };
 
-/* What "cloudflare:workers" (and "dormouse", which is the same) has beside the base classes. */
+/* What "cloudflare:workers" (and "dormouse", which has more) has beside the base classes. */
 export function setModuleEnv(env, waitUntil) {
     Object.assign(shared.env, env);
     shared.waitUntil = waitUntil;
@@ -26,9 +29,11 @@ function makeWorkers() {
 
 function makeBuiltins() {
     const workers = makeWorkers();
+    const agents = { Agent, StreamingResponse, callable, unstable_callable: callable, getAgentByName, routeAgentRequest };
     return new Map([
         ["cloudflare:workers", workers],
-        ["dormouse", workers],
+        ["dormouse", asModule({ ...workers, ...agents })],
+        ["agents", asModule(agents)],
         ["cloudflare:workflows", asModule({ NonRetryableError: entrypoints.NonRetryableError })],
     ]);
 }

@@ -3,6 +3,7 @@ import * as channel from "./channel.js";
 import * as gate from "./gate.js";
 import * as lifecycle from "./lifecycle.js";
 import * as sockets from "./sockets.js";
+import { ActorTimers } from "./actor_timers.js";
 import { DurableObjectStorage } from "./storage.js";
 import { clearDeadline, setDeadline } from "./timers.js";
 import { uncloneable } from "./clone.js";
@@ -12,6 +13,7 @@ const BLOCK_MS_MAX = 30000;
 export class DurableObjectState {
     #id;
     #storage;
+    #timers = null;
 
     constructor(id) {
         this.#id = id;
@@ -26,6 +28,11 @@ export class DurableObjectState {
 
     get storage() {
         return this.#storage;
+    }
+
+    get timers() {
+        this.#timers ??= new ActorTimers();
+        return this.#timers;
     }
 
     waitUntil(promise) {
