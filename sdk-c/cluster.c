@@ -26,14 +26,28 @@ enum dormouse_code dormouse_ready(struct dormouse *d, const struct dormouse_call
     return exchange_done(&x, ret_error);
 }
 
-enum dormouse_code dormouse_cluster(struct dormouse *d, const struct dormouse_call *call,
-                                    struct dormouse_doc **ret_doc, struct dormouse_error *ret_error)
+static enum dormouse_code get_doc(struct dormouse *d, const char *target,
+                                  const struct dormouse_call *call, struct dormouse_doc **ret_doc,
+                                  struct dormouse_error *ret_error)
 {
     struct exchange x;
     exchange_init(&x, d, "GET", call);
-    buf_append_str(&x.target, "/admin/v1/cluster");
+    buf_append_str(&x.target, target);
     exchange_run_doc(&x, ret_doc);
     return exchange_done(&x, ret_error);
+}
+
+enum dormouse_code dormouse_node_status(struct dormouse *d, const struct dormouse_call *call,
+                                        struct dormouse_doc **ret_doc,
+                                        struct dormouse_error *ret_error)
+{
+    return get_doc(d, "/admin/v1/status", call, ret_doc, ret_error);
+}
+
+enum dormouse_code dormouse_cluster(struct dormouse *d, const struct dormouse_call *call,
+                                    struct dormouse_doc **ret_doc, struct dormouse_error *ret_error)
+{
+    return get_doc(d, "/admin/v1/cluster", call, ret_doc, ret_error);
 }
 
 enum dormouse_code dormouse_actors(struct dormouse *d, const char *ns,

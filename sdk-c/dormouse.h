@@ -546,6 +546,13 @@ DORMOUSE_API enum dormouse_code dormouse_health(struct dormouse *d,
 DORMOUSE_API enum dormouse_code dormouse_ready(struct dormouse *d, const struct dormouse_call *call,
                                                struct dormouse_error *ret_error);
 
+/* Of the node that answers: its version, and what it says of isolates, code and requests to the outside. Release
+ * with dormouse_doc_free. */
+DORMOUSE_API enum dormouse_code dormouse_node_status(struct dormouse *d,
+                                                     const struct dormouse_call *call,
+                                                     struct dormouse_doc **ret_doc,
+                                                     struct dormouse_error *ret_error);
+
 /* {"members":[...],"shards":[...]}. Release with dormouse_doc_free. */
 DORMOUSE_API enum dormouse_code dormouse_cluster(struct dormouse *d,
                                                  const struct dormouse_call *call,

@@ -1,4 +1,4 @@
-/* status: is the node well; members and shards of its cluster. */
+/* status: is the node well, and what runs there; members and shards of its cluster. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,48 @@ static void print_table(struct dormouse_node rows, struct table *table, const ch
     table_end(table);
 }
 
+static long long number_of(struct dormouse_node map, const char *name)
+{
+    return (long long)dormouse_node_int(dormouse_node_member(map, name), 0);
+}
+
+static void print_names(struct dormouse_node list)
+{
+    const char *between = "";
+    for (struct dormouse_walk w = dormouse_node_walk(list); dormouse_walk_next(&w);) {
+        size_t bytes;
+        const char *text = dormouse_node_text(w.value, &bytes);
+        printf("%s", between);
+        plain_text(stdout, text, text != NULL ? bytes : 0);
+        between = ", ";
+    }
+}
+
+/* Of a node that has been asked for code: what runs, and what it is locked down by. */
+static void print_code(struct dormouse_node node)
+{
+    struct dormouse_node isolates = dormouse_node_member(node, "isolates");
+    struct dormouse_node code = dormouse_node_member(node, "code");
+    struct dormouse_node why = dormouse_node_member(isolates, "no_code");
+    if (dormouse_node_type(why) == DORMOUSE_TEXT) {
+        size_t bytes;
+        const char *text = dormouse_node_text(why, &bytes);
+        printf("no code runs: ");
+        plain_text(stdout, text, bytes);
+        printf("\n");
+    } else if (number_of(isolates, "started") > 0) {
+        printf("code: %lld awake, %lld kept warm, %.1f MB; %lld events, %lld exceptions; locked "
+               "down by ",
+               number_of(code, "sessions"), number_of(isolates, "warm"),
+               (double)number_of(isolates, "memory_bytes") / 1e6, number_of(code, "events"),
+               number_of(code, "exceptions"));
+        print_names(dormouse_node_member(isolates, "layers"));
+        printf("\n");
+    }
+}
+
 static void print_plain(const struct cli *cli, const struct dormouse_error *ready,
-                        struct dormouse_node cluster)
+                        struct dormouse_node node, struct dormouse_node cluster)
 {
     static const char *const member_columns[] = {"id", "state", "address", NULL};
     static const char *const shard_columns[] = {"id", "leader", "lag", "replicas", NULL};
@@ -32,6 +72,7 @@ static void print_plain(const struct cli *cli, const struct dormouse_error *read
         plain_text(stdout, ready->detail, strlen(ready->detail));
         printf("\n");
     }
+    print_code(node);
     if (dormouse_node_type(cluster) == DORMOUSE_MAP) {
         printf("\n");
         print_table(dormouse_node_member(cluster, "members"), &members, member_columns);
@@ -40,8 +81,15 @@ static void print_plain(const struct cli *cli, const struct dormouse_error *read
     }
 }
 
+static void print_member_json(const char *name, struct dormouse_node value)
+{
+    char *json = dormouse_node_json(value, NULL);
+    printf(",\"%s\":%s", name, json);
+    dormouse_text_free(json);
+}
+
 static void print_all_json(const struct cli *cli, const struct dormouse_error *ready,
-                           struct dormouse_node cluster)
+                           struct dormouse_node node, struct dormouse_node cluster)
 {
     printf("{\"url\":");
     json_text(stdout, cli_url(cli), strlen(cli_url(cli)));
@@ -50,16 +98,18 @@ static void print_all_json(const struct cli *cli, const struct dormouse_error *r
         printf(",\"detail\":");
         json_text(stdout, ready->detail, strlen(ready->detail));
     }
-    char *json = dormouse_node_json(cluster, NULL);
-    printf(",\"cluster\":%s}\n", json);
-    dormouse_text_free(json);
+    print_member_json("node", node);
+    print_member_json("cluster", cluster);
+    printf("}\n");
 }
 
 int command_status(struct cli *cli, int argc, char **argv)
 {
     const struct syntax syntax = {
-        .help = "Says whether the node is ready, and shows the members and shards of its cluster "
-                "where the token may see them. Exit code 5 where it is not ready."};
+        .help =
+            "Says whether the node is ready and what code runs there, and shows the members and "
+            "shards of its cluster where the token may see them. Exit code 5 where it is not "
+            "ready."};
     cli_parse(cli, argc, argv, &syntax);
     struct dormouse_error error;
     struct dormouse_error ready;
@@ -71,17 +121,23 @@ int command_status(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, &error);
     }
     dormouse_ready(cli->d, NULL, &ready);
+    struct dormouse_doc *status = NULL;
     struct dormouse_doc *doc = NULL;
+    struct dormouse_node node = {0};
     struct dormouse_node cluster = {0};
+    if (dormouse_node_status(cli->d, NULL, &status, &error) == DORMOUSE_OK) {
+        node = dormouse_doc_root(status);
+    }
     if (dormouse_cluster(cli->d, NULL, &doc, &error) == DORMOUSE_OK) {
         cluster = dormouse_doc_root(doc);
     }
     progress_end();
     if (cli->json) {
-        print_all_json(cli, &ready, cluster);
+        print_all_json(cli, &ready, node, cluster);
     } else {
-        print_plain(cli, &ready, cluster);
+        print_plain(cli, &ready, node, cluster);
     }
+    dormouse_doc_free(status);
     dormouse_doc_free(doc);
     if (ready.kind != DORMOUSE_OK) {
         return EXIT_UNREACHABLE;

@@ -1,6 +1,7 @@
 """Section 7, status and metrics of code: what it took, how its isolates ended, what they are locked down by."""
 
 import itertools
+import json
 import re
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 from client import expect_problem, wait_until
 from test_classes import Class, deploy
+from test_cli_deploy import dormouse
 from test_tokens import bearer, create
 
 CODE = """
@@ -180,3 +182,12 @@ def test_status_needs_admin(own):
     token = create(own.client, "*", ["inspect", "call", "deploy"], root)["token"]
     expect_problem(own.client.get("/admin/v1/status", headers=bearer(token)), 403, "forbidden")
     assert own.client.get("/admin/v1/status", headers=bearer(root)).status == 200
+
+
+def test_the_command_line_says_what_runs(own):
+    assert worker(own).call("work", 0).status == 200
+    wait_until(lambda: status(own)["isolates"]["warm"] > 0)
+    told = dormouse(own, "status").stdout
+    assert re.search(r"^code: 1 awake, \d+ kept warm, .* locked down by .*seccomp", told, re.M), told
+    shown = json.loads(dormouse(own, "--json", "status").stdout)
+    assert shown["node"]["code"]["sessions"] == 1 and shown["cluster"]["members"][0]["id"] == 1

@@ -263,7 +263,8 @@ def test_a_node_that_is_not_ready_is_exit_code_5_at_once(server):
 
 
 def test_status_without_the_scope_shows_what_it_may(server):
-    server.script(problem(403, "forbidden", when="/admin"))
+    for path in ("/admin/v1/status", "/admin/v1/cluster"):
+        server.script(problem(403, "forbidden", when=path))
     assert out(server, "status").endswith("is ready\n")
 
 
