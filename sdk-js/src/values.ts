@@ -22,8 +22,17 @@ interface Base64Bytes {
 interface Base64Class {
     fromBase64?(text: string): Uint8Array;
 }
+/* Node's, far quicker than what pages had before Uint8Array could do it. */
+interface NodeBuffer {
+    from(data: ArrayBufferLike, offset: number, length: number): { toString(coding: "base64"): string };
+    from(text: string, coding: "base64"): Uint8Array;
+}
+const { Buffer: nodeBuffer } = globalThis as { Buffer?: NodeBuffer };
 
 export function toBase64(bytes: Uint8Array): string {
+    if (nodeBuffer !== undefined) {
+        return nodeBuffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64");
+    }
     const native = (bytes as Base64Bytes).toBase64;
     if (native !== undefined) {
         return native.call(bytes);
@@ -36,6 +45,9 @@ export function toBase64(bytes: Uint8Array): string {
 }
 
 export function fromBase64(text: string): Uint8Array {
+    if (nodeBuffer !== undefined) {
+        return new Uint8Array(nodeBuffer.from(text, "base64")); // a copy: a Buffer is of a class of its own
+    }
     const native = (Uint8Array as Base64Class).fromBase64;
     return native !== undefined ? native.call(Uint8Array, text) : Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 }

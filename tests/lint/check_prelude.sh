@@ -10,7 +10,8 @@ comm -23 "$scratch/there" "$scratch/listed" | sed "s|\$|: is not in $folder/modu
 report 'each source of the prelude is in its list' "$scratch/unlisted"
 comm -13 "$scratch/there" "$scratch/listed" | sed 's|$|: there is no such file|' >"$scratch/stale"
 report 'each file of its list is there' "$scratch/stale"
-grep -n '"resolved"' $folder/package-lock.json tests/differential/package-lock.json sdk-js/package-lock.json >"$scratch/hosts" || true
+grep -nE '"resolved": "[^.]' $folder/package-lock.json tests/differential/package-lock.json sdk-js/package-lock.json \
+    sdk-js/langgraph/package-lock.json >"$scratch/hosts" || true
 report 'lock files name no host' "$scratch/hosts"
 find sdk-js -name node_modules -prune -o -name '*.ts' -path '*/src/*' -print | sort >"$scratch/there"
 grep -oE 'sdk-js/[A-Za-z_/-]*\.ts' sdk-js/module.am | sort >"$scratch/listed"
