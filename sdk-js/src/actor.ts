@@ -77,8 +77,13 @@ export class Actor implements Address {
     readonly timers: Timers;
     readonly steps: Steps;
     readonly workflow: Workflow;
+    /* Not members that a method of a class could be called like. */
+    readonly #connection: Connection;
+    readonly #defaults: CallOptions;
 
-    constructor(protected readonly connection: Connection, address: Address, protected readonly defaults: CallOptions = {}) {
+    constructor(connection: Connection, address: Address, defaults: CallOptions = {}) {
+        this.#connection = connection;
+        this.#defaults = defaults;
         this.namespace = address.namespace;
         this.className = address.className;
         this.id = address.id;
@@ -91,7 +96,7 @@ export class Actor implements Address {
 
     /** The same actor, asked with these options unless a call has its own. */
     with(options: CallOptions): Actor {
-        return new Actor(this.connection, this, { ...this.defaults, ...options });
+        return new Actor(this.#connection, this, { ...this.#defaults, ...options });
     }
 
     /** Calls a method of the class. It carries an Idempotency-Key, and is repeated after an answer that got lost, only
@@ -100,9 +105,9 @@ export class Actor implements Address {
         if (!Array.isArray(args)) {
             throw refused("The arguments are no array.");
         }
-        const answer = await this.connection.json<{ result: R }>({
+        const answer = await this.#connection.json<{ result: R }>({
             method: "POST", path: `${this.path}/call/${segment(method, "The method")}`, body: encode(args),
-            repeats: "plain", options: { ...this.defaults, ...options },
+            repeats: "plain", options: { ...this.#defaults, ...options },
         });
         return answer.result;
     }
@@ -114,49 +119,49 @@ export class Actor implements Address {
             code: String(code), input, grants,
             limits: limits && { cpu_ms: limits.cpuMs, wall_ms: limits.wallMs, memory_mb: limits.memoryMb },
         };
-        return this.connection.json({
+        return this.#connection.json({
             method: "POST", path: `${this.path}/execute`, body: encode(body), repeats: "plain",
-            options: { ...this.defaults, ...call },
+            options: { ...this.#defaults, ...call },
         });
     }
 
     /** The class's own fetch(), below this path. What it answers comes as it is, errors too, its body as it is read. */
     fetch(path: string, init?: RequestInit): Promise<Response> {
-        return passFetch(this.connection, `${this.path}/fetch${pathOf(path)}`, init, this.defaults);
+        return passFetch(this.#connection, `${this.path}/fetch${pathOf(path)}`, init, this.#defaults);
     }
 
     /** A WebSocket to the class's fetch(), once it is open. */
     connect(path = "/", options: ConnectOptions = {}): Promise<WebSocket> {
-        return openSocket(this.connection, `${this.path}/ws${pathOf(path)}`, { ...this.defaults, ...options });
+        return openSocket(this.#connection, `${this.path}/ws${pathOf(path)}`, { ...this.#defaults, ...options });
     }
 
     /** All that happens to the actor. */
     watch(options: WatchOptions = {}): Stream<WatchEvent> {
-        return watch(this.connection, this.path, { ...this.defaults, ...options });
+        return watch(this.#connection, this.path, { ...this.#defaults, ...options });
     }
 
     /** A Linux machine of the actor; naming one makes none. */
     sandbox(name: string): Sandbox {
-        return new Sandbox(this.connection, this.path, name, this.defaults);
+        return new Sandbox(this.#connection, this.path, name, this.#defaults);
     }
 
     /** What it is; wakes nobody. */
     async info(options?: ReadOptions): Promise<ActorInfo> {
-        return this.connection.json({
-            method: "GET", path: this.path, options: { ...this.defaults, ...options },
+        return this.#connection.json({
+            method: "GET", path: this.path, options: { ...this.#defaults, ...options },
             headers: { "Dormouse-Consistency": options?.stale === true ? "stale" : undefined },
         });
     }
 
     /** All its state, timers and sandboxes go, in one step. */
     async destroy(options?: CallOptions): Promise<void> {
-        await this.connection.run({ method: "DELETE", path: this.path, options: { ...this.defaults, ...options } });
+        await this.#connection.run({ method: "DELETE", path: this.path, options: { ...this.#defaults, ...options } });
     }
 
     /** It sleeps once it is idle; after 10 s it does so by itself. */
     async hibernate(options?: CallOptions): Promise<void> {
-        await this.connection.run({
-            method: "POST", path: `${this.path}/hibernate`, options: { ...this.defaults, ...options },
+        await this.#connection.run({
+            method: "POST", path: `${this.path}/hibernate`, options: { ...this.#defaults, ...options },
         });
     }
 }

@@ -255,20 +255,20 @@ export class Connection {
     async open(x: Opening, signal?: AbortSignal): Promise<Response> {
         const limit = new Limit(this.#deadlineMs(x), signal ?? x.options?.signal);
         const isReading = READING.has(x.method);
-        let response: Response;
+        const url = this.url;
         try {
-            response = await this.#send(x, keyOf(x), undefined, limit, isReading);
+            const response = await this.#send(url, x, keyOf(x), undefined, limit, isReading);
+            if (response.status >= 400) {
+                const text = await response.text().catch(() => "");
+                throw errorOfAnswer(response.status, response.headers, text, isReading);
+            }
+            limit.untimed();
+            return response;
         } catch (cause) {
             limit.done();
+            this.#leaveAfter(cause, url);
             throw cause;
         }
-        limit.untimed();
-        if (response.status >= 400) {
-            const text = await response.text().catch(() => "");
-            this.#leaveWhereUnavailable(response);
-            throw errorOfAnswer(response.status, response.headers, text, isReading);
-        }
-        return response;
     }
 
     #deadlineMs(x: Opening): number {
@@ -286,27 +286,29 @@ export class Connection {
 
     async #attempt(x: Exchange, key: string | undefined, leftMs: number, isReading: boolean): Promise<Answer> {
         const limit = new Limit(leftMs, x.options?.signal);
+        const url = this.url;
         try {
-            const response = await this.#send(x, key, leftMs, limit, isReading);
+            const response = await this.#send(url, x, key, leftMs, limit, isReading);
             const bytes = new Uint8Array(await this.#guard(response.arrayBuffer(), limit, isReading, x.options?.signal));
             if (response.status >= 400) {
-                this.#leaveWhereUnavailable(response);
                 throw errorOfAnswer(response.status, response.headers, new TextDecoder().decode(bytes), isReading);
             }
             return { status: response.status, headers: response.headers, bytes };
+        } catch (cause) {
+            this.#leaveAfter(cause, url);
+            throw cause;
         } finally {
             limit.done();
         }
     }
 
-    #leaveWhereUnavailable(response: Response): void {
-        if (response.status === 503 || response.status === 502) {
-            this.leave(this.url);
+    #leaveAfter(cause: unknown, url: string): void {
+        if (cause instanceof DormouseError && (cause.status === 0 || cause.status === 502 || cause.status === 503)) {
+            this.leave(url);
         }
     }
 
-    async #send(x: Opening, key: string | undefined, leftMs: number | undefined, limit: Limit, isReading: boolean): Promise<Response> {
-        const url = this.url;
+    async #send(url: string, x: Opening, key: string | undefined, leftMs: number | undefined, limit: Limit, isReading: boolean): Promise<Response> {
         const headers: Record<string, string> = { ...this.#authorization };
         if (typeof x.body === "string") {
             headers["Content-Type"] = "application/json";
@@ -333,12 +335,7 @@ export class Connection {
                 init.duplex = "half";
             }
         }
-        try {
-            return await this.#guard(this.fetch(url + x.path, init), limit, isReading, x.options?.signal);
-        } catch (cause) {
-            this.leave(url);
-            throw cause;
-        }
+        return this.#guard(this.fetch(url + x.path, init), limit, isReading, x.options?.signal);
     }
 
     /* Says what a failure is: the caller's wish, the time, or the network. */

@@ -1,6 +1,6 @@
 /* Requests that code of users answers: passed on as they are. */
 
-import { errorOfTransport, refused } from "./errors.js";
+import { errorOfAnswer, errorOfTransport, refused, type DormouseError } from "./errors.js";
 import { pause, pauseMs, type CallOptions, type Connection } from "./exchange.js";
 
 const READING = new Set(["GET", "HEAD"]);
@@ -14,7 +14,16 @@ export function pathOf(path: string): string {
     return url.pathname + url.search;
 }
 
-/** A request that reads is sent again where no answer came; another one only where nothing was sent. */
+/* The node's own word that nobody can be asked now; a class's answer is another one. */
+async function unavailable(response: Response): Promise<DormouseError | undefined> {
+    if (response.headers.get("content-type") !== "application/problem+json") {
+        return undefined;
+    }
+    const error = errorOfAnswer(response.status, response.headers, await response.text(), true);
+    return error.code === "unavailable" && error.retryable ? error : undefined;
+}
+
+/** A request that reads is sent again where no answer came or the node has nobody to ask; another one only where nothing was sent. */
 export async function passFetch(connection: Connection, path: string, init: RequestInit | undefined, defaults: CallOptions): Promise<Response> {
     const method = (init?.method ?? "GET").toUpperCase();
     const isReading = READING.has(method);
@@ -33,7 +42,15 @@ export async function passFetch(connection: Connection, path: string, init: Requ
     for (let attempt = 0; ; attempt++) {
         const url = connection.url;
         try {
-            return await connection.fetch(url + path, { cache: "no-store", credentials: "omit", redirect: "manual", ...init, method, headers, signal });
+            const response = await connection.fetch(url + path, { cache: "no-store", credentials: "omit", redirect: "manual", ...init, method, headers, signal });
+            const error = isReading && response.status === 503 ? await unavailable(response.clone()) : undefined;
+            const waitMs = error === undefined ? Infinity : pauseMs(error, attempt);
+            if (!connection.retries || performance.now() + waitMs >= deadline) {
+                return response;
+            }
+            await response.body?.cancel();
+            connection.leave(url);
+            await pause(waitMs, signal ?? undefined);
         } catch (cause) {
             signal?.throwIfAborted();
             connection.leave(url);

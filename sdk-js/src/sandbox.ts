@@ -83,6 +83,11 @@ function execBody(command: Command, options: ExecOptions): string {
     return encode({ cmd: commandOf(command), cwd, env, stdin, timeout_ms: execTimeoutMs });
 }
 
+/* A program that may run for longer than a call lasts has a call that lasts longer. */
+function lasting(options: CallOptions, runMs: number | undefined): CallOptions {
+    return options.timeoutMs !== undefined || runMs === undefined ? options : { ...options, timeoutMs: runMs + 10_000 };
+}
+
 function specBody(spec: SandboxSpec): string {
     const { limits: l, egress: e, sleepAfterMs, ...rest } = spec;
     return encode({
@@ -135,7 +140,7 @@ export class Sandbox {
 
     /** Runs a program to its end. It is not run again after an answer that got lost, unless the options bring a key. */
     exec(command: Command, options: ExecOptions = {}): Promise<ExecResult> {
-        return this.door.json("POST", "/exec", execBody(command, options), options, "plain");
+        return this.door.json("POST", "/exec", execBody(command, options), lasting(options, options.execTimeoutMs), "plain");
     }
 
     /** Runs a program, whose output comes as it is written. Whoever stops listening ends it. */
@@ -261,8 +266,7 @@ export class SandboxProcess {
     async wait(what: WaitFor, options: CallOptions & { waitMs?: number | undefined } = {}): Promise<any> {
         const { waitMs, ...call } = options;
         const body = "log" in what && what.log instanceof RegExp ? { log: what.log.source } : what;
-        const timeoutMs = call.timeoutMs ?? (waitMs === undefined ? undefined : waitMs + 5000);
-        return this.door.json("POST", `${this.part}/wait`, encode({ ...body, timeout_ms: waitMs }), { ...call, timeoutMs }, "plain");
+        return this.door.json("POST", `${this.part}/wait`, encode({ ...body, timeout_ms: waitMs }), lasting(call, waitMs), "same");
     }
 
     /** What it has written, as the API answers it. */
@@ -279,7 +283,7 @@ export class CodeContext {
 
     run(code: string, options: CallOptions & { runTimeoutMs?: number | undefined } = {}): Promise<RunResult> {
         const { runTimeoutMs, ...call } = options;
-        return this.door.json("POST", `/contexts/${segment(this.id, "The id")}/run`, encode({ code, timeout_ms: runTimeoutMs }), call, "plain");
+        return this.door.json("POST", `/contexts/${segment(this.id, "The id")}/run`, encode({ code, timeout_ms: runTimeoutMs }), lasting(call, runTimeoutMs), "plain");
     }
 
     async delete(options?: CallOptions): Promise<void> {

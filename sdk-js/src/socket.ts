@@ -3,7 +3,7 @@
 import { makeWebSocket } from "#websocket";
 
 import { DormouseError } from "./errors.js";
-import type { CallOptions, Connection } from "./exchange.js";
+import { pause, pauseMs, type CallOptions, type Connection } from "./exchange.js";
 
 export interface ConnectOptions extends CallOptions {
     protocols?: string | string[] | undefined;
@@ -19,8 +19,24 @@ function failure(event: Event): DormouseError {
     });
 }
 
-/** Opens a WebSocket. Its binary messages are ArrayBuffers. */
-export function openSocket(connection: Connection, path: string, options: ConnectOptions): Promise<WebSocket> {
+/** Opens a WebSocket; tries again until the deadline where that helps. Its binary messages are ArrayBuffers. */
+export async function openSocket(connection: Connection, path: string, options: ConnectOptions): Promise<WebSocket> {
+    const deadline = performance.now() + (options.timeoutMs ?? connection.timeoutMs);
+    for (let attempt = 0; ; attempt++) {
+        try {
+            return await openOnce(connection, path, options, deadline - performance.now());
+        } catch (error) {
+            const waitMs = error instanceof DormouseError ? pauseMs(error, attempt) : 0;
+            const mayRepeat = error instanceof DormouseError && error.retryable && connection.retries;
+            if (!mayRepeat || performance.now() + waitMs >= deadline) {
+                throw error;
+            }
+            await pause(waitMs, options.signal);
+        }
+    }
+}
+
+function openOnce(connection: Connection, path: string, options: ConnectOptions, leftMs: number): Promise<WebSocket> {
     const make = connection.makeWebSocket ?? makeWebSocket;
     const protocols = typeof options.protocols === "string" ? [options.protocols] : options.protocols ?? [];
     const node = connection.url;
@@ -30,7 +46,7 @@ export function openSocket(connection: Connection, path: string, options: Connec
         socket.binaryType = "arraybuffer";
         const stop = (): void => end(options.signal?.reason as Error);
         const timer = setTimeout(() => end(new DormouseError("The WebSocket did not open in time.", { code: "timeout", retryable: true })),
-            options.timeoutMs ?? connection.timeoutMs);
+            Math.max(1, leftMs));
         const done = (): void => {
             clearTimeout(timer);
             options.signal?.removeEventListener("abort", stop);

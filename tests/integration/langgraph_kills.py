@@ -43,11 +43,13 @@ class Killer(threading.Thread):
 
     def run(self):
         try:
-            while not self.is_over.wait(self.every_seconds / 2):
+            due = time.monotonic() + self.every_seconds
+            while not self.is_over.wait(max(0, due - time.monotonic())):
+                due = time.monotonic() + self.every_seconds
                 node = busiest(self.cluster)
                 node.kill9()
                 self.kills += 1
-                self.is_over.wait(self.every_seconds / 2)
+                self.is_over.wait(self.every_seconds / 3)
                 node.start()
                 self.cluster.settle()
         except BaseException as e:  # whatever it is, the run has failed
