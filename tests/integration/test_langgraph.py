@@ -4,7 +4,8 @@ import os
 import re
 
 import sdk_js
-from langgraph_kills import FixedPorts, campaign
+from cluster_killer import FixedPorts
+from langgraph_kills import campaign
 
 VALIDATION_TESTS = 718  # of @langchain/langgraph-checkpoint-validation 1.1.1
 

@@ -11,7 +11,7 @@ report 'each source of the prelude is in its list' "$scratch/unlisted"
 comm -13 "$scratch/there" "$scratch/listed" | sed 's|$|: there is no such file|' >"$scratch/stale"
 report 'each file of its list is there' "$scratch/stale"
 grep -nE '"resolved": "[^.]' $folder/package-lock.json tests/differential/package-lock.json sdk-js/package-lock.json \
-    sdk-js/langgraph/package-lock.json >"$scratch/hosts" || true
+    sdk-js/langgraph/package-lock.json sdk-js/node/package-lock.json >"$scratch/hosts" || true
 report 'lock files name no host' "$scratch/hosts"
 find sdk-js -name node_modules -prune -o -name '*.ts' -path '*/src/*' -print | sort >"$scratch/there"
 grep -oE 'sdk-js/[A-Za-z_/-]*\.ts' sdk-js/module.am | sort >"$scratch/listed"
