@@ -58,6 +58,8 @@ export interface Exchange {
     body?: string | Uint8Array | undefined;
     /** Of writing methods; "key" where it is not said. */
     repeats?: Repeats | undefined;
+    /** One attempt: the caller has the loop. */
+    once?: boolean | undefined;
     options?: CallOptions | undefined;
 }
 
@@ -236,7 +238,7 @@ export class Connection {
                 const isDefinite = cause.status === 409 || cause.status === 412;
                 const error = cause.withMaybeApplied(isInDoubt && !isDefinite);
                 const waitMs = pauseMs(cause, attempt);
-                const mayRepeat = this.#retries && cause.retryable && (isSafe || !cause.maybeApplied);
+                const mayRepeat = this.#retries && x.once !== true && cause.retryable && (isSafe || !cause.maybeApplied);
                 if (!mayRepeat || performance.now() + waitMs >= deadline) {
                     throw error;
                 }

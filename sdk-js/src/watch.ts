@@ -180,7 +180,7 @@ export function watch(connection: Connection, path: string, options: WatchOption
     const opener: Opener = async (lastId, signal) => {
         const bounded = { timeoutMs: options.timeoutMs, signal };
         if (lastId === "" && since === undefined) {
-            const info = await connection.json<{ version: number | null }>({ method: "GET", path, options: bounded });
+            const info = await connection.json<{ version: number | null }>({ method: "GET", path, once: true, options: bounded });
             since = String(info.version ?? 0);
         }
         const isFromNow = options.since === undefined && !hasOpened;

@@ -14,8 +14,8 @@ const BROWSER = process.env.CHROMIUM ?? "/usr/bin/chromium-headless-shell";
 const SDK = readFileSync(new URL("../../sdk-js/dist/dormouse.min.js", import.meta.url), "utf8");
 
 /* Runs in the page. */
-async function page({ Dormouse, DormouseError }, url) {
-    const client = new Dormouse({ url, namespace: "test" });
+async function page({ Dormouse, DormouseError }, url, timeoutMs) {
+    const client = new Dormouse({ url, namespace: "test", timeoutMs });
     const actor = client.store(`page of ${location.origin}`);
     const found = {};
     const events = actor.watch();
@@ -46,10 +46,10 @@ async function page({ Dormouse, DormouseError }, url) {
 
 const HTML = `<!doctype html><script type="module">
 import * as sdk from "./dormouse.js";
-const url = new URLSearchParams(location.search).get("node") ?? location.origin;
+const wish = new URLSearchParams(location.search);
 const page = ${page};
-const report = (found) => navigator.sendBeacon(new URLSearchParams(location.search).get("report"), sdk.encode(found));
-page(sdk, url).then(report, report);
+const report = (found) => navigator.sendBeacon(wish.get("report"), sdk.encode(found));
+page(sdk, wish.get("node") ?? location.origin, Number(wish.get("timeout") ?? 30000)).then(report, report);
 </script>`;
 
 const SOURCE = `
@@ -152,6 +152,6 @@ test("so does one of an origin that the node is told of", async () => {
 
 test("a page of another origin is refused, and cannot see why", async () => {
     const node = await Node.start();
-    const found = await browse(`${elsewhere}/?node=${node.url}&report=${elsewhere}/found`);
+    const found = await browse(`${elsewhere}/?node=${node.url}&report=${elsewhere}/found&timeout=500`);
     assert.match(String(found), /^DormouseError: The server cannot be reached/);
 });
