@@ -149,6 +149,26 @@ test("the token goes with each request, and never into a redirect", async () => 
     assert.equal(other.requests.length, 0);
 });
 
+test("a fetch that reads waits for an owner; what a class answers itself comes as it is", async () => {
+    const server = await fake((request, response, _, n) => (n === 0 || request.method === "POST" ? problem(response, 503, "unavailable", { retryable: true }) : (response.writeHead(503), response.end("mine"))));
+    const actor = clientOf(server).actor("C", "a");
+    const answer = await actor.fetch("/x");
+    assert.deepEqual([answer.status, await answer.text(), server.requests.length], [503, "mine", 2]);
+    const posted = await actor.fetch("/x", { method: "POST", body: "b" });
+    assert.deepEqual([posted.status, (await posted.json()).code, server.requests.length], [503, "unavailable", 3]);
+});
+
+test("a WebSocket is tried again until it opens, and not where it is refused", async () => {
+    const server = await fake(() => undefined);
+    server.server.on("upgrade", (request, socket) => {
+        server.requests.push(request);
+        const status = server.requests.length < 3 ? "503 Service Unavailable" : "404 Not Found";
+        socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+    });
+    const error = await failure(clientOf(server).actor("C", "a").connect());
+    assert.deepEqual([error.status, error.retryable, server.requests.length], [404, false, 3]);
+});
+
 test("options that cannot be meant are refused when the client is made", () => {
     for (const options of [{ url: "ftp://a" }, { url: "http://a/b" }, { url: [] }, { url: "nothing" }, { token: "a b" }, { namespace: "A" }]) {
         assert.throws(() => new Dormouse(options), DormouseError);
