@@ -3,6 +3,7 @@
 export type ErrorCode =
     | "bad_request" | "invalid_id" | "invalid_value" | "invalid_code" | "unauthenticated" | "forbidden"
     | "egress_denied" | "not_found" | "no_such_key" | "no_such_class" | "no_such_method" | "no_such_sandbox"
+    | "no_such_file" | "no_such_process" | "no_such_snapshot"
     | "no_such_timer" | "no_such_step" | "no_such_token" | "no_such_member" | "no_such_deployment"
     | "method_not_allowed" | "conflict" | "lease_lost" | "version_mismatch" | "too_large"
     | "unsupported_media_type" | "idempotency_mismatch" | "rate_limited" | "overloaded" | "headers_too_large"

@@ -12,5 +12,9 @@ export type { Timer, Timers, TimerSpec } from "./timers.js";
 export { decode, encode, fromBase64, toBase64 } from "./values.js";
 export type { Stream, WatchEvent, WatchOptions } from "./watch.js";
 export type { WaitOptions, Workflow, WorkflowInfo, WorkflowStatus, WorkflowStep } from "./workflow.js";
-export * from "./sandbox.js";
+export type {
+    ChangeEvent, CodeContext, Command, ExecEvent, ExecOptions, ExecResult, ProcessInfo, ProcessLogs, RunResult, Sandbox, SandboxInfo, SandboxProcess, SandboxSpec,
+    SnapshotInfo, WaitFor,
+} from "./sandbox.js";
+export type { FileContent, FileInfo, Files } from "./sandbox_files.js";
 export type { Terminal, TerminalOptions } from "./terminal.js";

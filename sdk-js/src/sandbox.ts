@@ -51,6 +51,27 @@ export type ExecEvent =
     | { type: "stdout" | "stderr"; text: string | Uint8Array }
     | ({ type: "exit" } & Omit<ExecResult, "stdout" | "stderr">);
 
+export interface ProcessInfo {
+    pid: number;
+    state: "running" | "exited" | (string & {});
+    exit_code: number | null;
+    signal: string | number | null;
+    [more: string]: any;
+}
+
+export interface ProcessLogs {
+    stdout: string | Uint8Array;
+    stderr: string | Uint8Array;
+    /** Of the oldest output, which is not kept. */
+    lost_bytes?: number;
+}
+
+export interface SnapshotInfo {
+    id: string;
+    name: string;
+    [more: string]: any;
+}
+
 /** A shell's command line, or a program with its arguments. */
 export type Command = string | readonly string[];
 
@@ -112,6 +133,30 @@ export class Door {
     async run(method: string, part: string, body: string | undefined, options: CallOptions | undefined, repeats?: Exchange["repeats"]): Promise<void> {
         await this.connection.run({ method, path: this.path + part, body, repeats, options: { ...this.defaults, ...options } });
     }
+
+    /** What a program writes, up to its exit. */
+    async *follow(method: string, part: string, body: string | undefined, options: CallOptions | undefined): AsyncGenerator<ExecEvent, void, void> {
+        const response = await this.connection.open({
+            method, path: this.path + part, body, repeats: "plain", options: { ...this.defaults, ...options },
+            headers: { Accept: "text/event-stream" },
+        });
+        const stream = new SseStream(response);
+        try {
+            for (;;) {
+                const raw = await stream.next();
+                if (raw === undefined) {
+                    throw new DormouseError("The stream ended before the program.", { code: "unreachable", maybeApplied: method !== "GET" });
+                }
+                const event = eventOf<ExecEvent>(raw);
+                yield event;
+                if (event.type === "exit") {
+                    return;
+                }
+            }
+        } finally {
+            stream.close();
+        }
+    }
 }
 
 export class Sandbox {
@@ -145,27 +190,7 @@ export class Sandbox {
 
     /** Runs a program, whose output comes as it is written. Whoever stops listening ends it. */
     async *stream(command: Command, options: ExecOptions = {}): AsyncGenerator<ExecEvent, void, void> {
-        const call = { ...this.door.defaults, ...options };
-        const response = await this.door.connection.open({
-            method: "POST", path: `${this.door.path}/exec`, body: execBody(command, options), repeats: "plain", options: call,
-            headers: { Accept: "text/event-stream" },
-        });
-        const stream = new SseStream(response);
-        try {
-            for (;;) {
-                const raw = await stream.next();
-                if (raw === undefined) {
-                    throw new DormouseError("The stream ended before the program.", { code: "unreachable", maybeApplied: true });
-                }
-                const event = eventOf<ExecEvent>(raw);
-                yield event;
-                if (event.type === "exit") {
-                    return;
-                }
-            }
-        } finally {
-            stream.close();
-        }
+        yield* this.door.follow("POST", "/exec", execBody(command, options), options);
     }
 
     /** Starts a program that stays. */
@@ -174,8 +199,9 @@ export class Sandbox {
         return new SandboxProcess(this.door, answer.pid);
     }
 
-    async processes(options?: CallOptions): Promise<any> {
-        return this.door.json("GET", "/processes", undefined, options);
+    /** Those that were started, also those that have ended. */
+    async processes(options?: CallOptions): Promise<ProcessInfo[]> {
+        return (await this.door.json<{ processes: ProcessInfo[] }>("GET", "/processes", undefined, options)).processes;
     }
 
     process(pid: number): SandboxProcess {
@@ -227,8 +253,8 @@ export class Sandbox {
         return (await this.door.json<{ id: string }>("POST", "/snapshots", encode({ name }), options)).id;
     }
 
-    async snapshots(options?: CallOptions): Promise<any> {
-        return this.door.json("GET", "/snapshots", undefined, options);
+    async snapshots(options?: CallOptions): Promise<SnapshotInfo[]> {
+        return (await this.door.json<{ snapshots: SnapshotInfo[] }>("GET", "/snapshots", undefined, options)).snapshots;
     }
 
     async deleteSnapshot(id: string, options?: CallOptions): Promise<void> {
@@ -254,7 +280,7 @@ export class SandboxProcess {
         this.part = `/processes/${pid}`;
     }
 
-    info(options?: CallOptions): Promise<any> {
+    info(options?: CallOptions): Promise<ProcessInfo> {
         return this.door.json("GET", this.part, undefined, options);
     }
 
@@ -269,12 +295,14 @@ export class SandboxProcess {
         return this.door.json("POST", `${this.part}/wait`, encode({ ...body, timeout_ms: waitMs }), lasting(call, waitMs), "same");
     }
 
-    /** What it has written, as the API answers it. */
-    logs(options: CallOptions & { follow?: boolean | undefined } = {}): Promise<Response> {
-        return this.door.connection.open({
-            method: "GET", path: `${this.door.path}${this.part}/logs${query({ follow: options.follow || undefined })}`,
-            options: { ...this.door.defaults, ...options },
-        });
+    /** What it has written and is kept. */
+    logs(options?: CallOptions): Promise<ProcessLogs> {
+        return this.door.json("GET", `${this.part}/logs`, undefined, options);
+    }
+
+    /** What it has written and writes, up to its exit. Whoever stops listening may come back. */
+    follow(options?: CallOptions): AsyncGenerator<ExecEvent, void, void> {
+        return this.door.follow("GET", `${this.part}/logs?follow=true`, undefined, options);
     }
 }
 

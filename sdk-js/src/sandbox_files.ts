@@ -13,6 +13,13 @@ function filePath(path: string): string {
     return `/files${path.split("/").map(encodeURIComponent).join("/")}`;
 }
 
+export interface FileInfo {
+    path: string;
+    type: "file" | "directory" | "symlink" | (string & {});
+    size: number;
+    [more: string]: any;
+}
+
 export type FileContent = string | Uint8Array | ReadableStream<Uint8Array>;
 
 export class Files {
@@ -61,9 +68,10 @@ export class Files {
         await this.door.run("DELETE", filePath(path), undefined, options, "same");
     }
 
-    /** The files of a folder. */
-    list(path: string, options: CallOptions & { recursive?: boolean | undefined } = {}): Promise<any> {
-        return this.door.json("GET", `${filePath(path)}${query({ list: true, recursive: options.recursive || undefined })}`, undefined, options);
+    /** The files of a folder, by their paths from it. */
+    async list(path: string, options: CallOptions & { recursive?: boolean | undefined } = {}): Promise<FileInfo[]> {
+        const part = `${filePath(path)}${query({ list: true, recursive: options.recursive || undefined })}`;
+        return (await this.door.json<{ entries: FileInfo[] }>("GET", part, undefined, options)).entries;
     }
 
     async mkdir(path: string, options?: CallOptions): Promise<void> {

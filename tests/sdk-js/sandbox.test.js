@@ -80,22 +80,34 @@ test("exec streams its output, and who stops listening ends it", async () => {
 });
 
 test("processes are started, waited for, read and ended", async () => {
-    const { server, sandbox } = await sandboxOf((request, response) => (request.url.endsWith("/logs?follow=true") ? response.end("log text") : json(response, { pid: 7 })));
+    const { server, sandbox } = await sandboxOf((request, response) => {
+        if (request.url.endsWith("/logs?follow=true")) {
+            response.writeHead(200, { "content-type": "text/event-stream" });
+            return response.end('event: stdout\ndata: {"text":"a\\n"}\n\nevent: exit\ndata: {"exit_code":5,"signal":null}\n\n');
+        }
+        return json(response, request.url.endsWith("/logs") ? { stdout: "a\n", stderr: "", lost_bytes: 0 } : { pid: 7, processes: [{ pid: 7 }] });
+    });
     const process = await sandbox.start("sleep 9", { env: { A: "1" } });
     await process.wait({ port: 8080 }, { waitMs: 1000 });
     await process.wait({ log: /ready: \d+/ });
     await process.wait({ http: { port: 8080, path: "/", status: [200, 399] } });
     await process.info();
-    await sandbox.processes();
+    assert.deepEqual(await sandbox.processes(), [{ pid: 7 }]);
     await process.kill(9);
-    assert.equal(await (await process.logs({ follow: true })).text(), "log text");
+    assert.equal((await process.logs()).stdout, "a\n");
+    const written = [];
+    for await (const event of process.follow()) {
+        written.push(event.text ?? event.exit_code);
+    }
+    assert.deepEqual(written, ["a\n", 5]);
     assert.deepEqual(asked(server), [
         ["POST", "/processes", { cmd: ["sh", "-c", "sleep 9"], env: { A: "1" } }],
         ["POST", "/processes/7/wait", { port: 8080, timeout_ms: 1000 }],
         ["POST", "/processes/7/wait", { log: "ready: \\d+" }],
         ["POST", "/processes/7/wait", { http: { port: 8080, path: "/", status: [200, 399] } }],
         ["GET", "/processes/7", undefined], ["GET", "/processes", undefined],
-        ["DELETE", "/processes/7?signal=9", undefined], ["GET", "/processes/7/logs?follow=true", undefined]]);
+        ["DELETE", "/processes/7?signal=9", undefined], ["GET", "/processes/7/logs", undefined],
+        ["GET", "/processes/7/logs?follow=true", undefined]]);
     assert.ok(server.requests[0].headers["idempotency-key"]);
 });
 
@@ -108,7 +120,7 @@ test("files go both ways, of any size, and paths are what they say", async () =>
         if (request.method !== "GET") {
             return done(request, response);
         }
-        return request.url.includes("list=") ? json(response, { files: [] }) : response.end(Buffer.from(big));
+        return request.url.includes("list=") ? json(response, { entries: [{ path: "f", type: "file", size: 1 }] }) : response.end(Buffer.from(big));
     });
     const { files } = sandbox;
     await files.write("/srv/a b/ü.txt", "text");
@@ -119,7 +131,7 @@ test("files go both ways, of any size, and paths are what they say", async () =>
         bytes += piece.length;
     }
     assert.equal(bytes, big.length);
-    await files.list("/srv", { recursive: true });
+    assert.deepEqual(await files.list("/srv", { recursive: true }), [{ path: "f", type: "file", size: 1 }]);
     await files.mkdir("/d");
     await files.move("/a", "/b c");
     await files.copy("/a", "/b");
@@ -140,7 +152,7 @@ test("contexts, ports, sleep, snapshots and forks are asked for", async () => {
         const path = request.url.replace(BASE, "");
         const answers = {
             "POST /contexts": { id: "c1" }, "POST /contexts/c1/run": { results: [{ "text/plain": "2" }], stdout: "", stderr: "", error: null },
-            "POST /ports/8080": { url: "http://8080-x.preview.localhost:7420/" }, "POST /snapshots": { id: "s1" }, "GET /snapshots": { snapshots: [] },
+            "POST /ports/8080": { url: "http://8080-x.preview.localhost:7420/" }, "POST /snapshots": { id: "s1" }, "GET /snapshots": { snapshots: [{ id: "s1", name: "before" }] },
         };
         const answer = answers[`${request.method} ${path}`];
         return answer === undefined ? done(request, response) : json(response, answer);
@@ -153,7 +165,7 @@ test("contexts, ports, sleep, snapshots and forks are asked for", async () => {
     await sandbox.sleep();
     await sandbox.wake();
     assert.equal(await sandbox.snapshot("before"), "s1");
-    await sandbox.snapshots();
+    assert.deepEqual(await sandbox.snapshots(), [{ id: "s1", name: "before" }]);
     await sandbox.restore("s1");
     await sandbox.deleteSnapshot("s1");
     await sandbox.fork({ id: "b", name: "s" });
