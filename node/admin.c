@@ -12,6 +12,7 @@
 #include "node/metrics.h"
 #include "node/node.h"
 #include "node/order_http.h"
+#include "node/secrets.h"
 #include "node/status_show.h"
 #include "node/tokens.h"
 #include "rpc/value.h"
@@ -180,6 +181,12 @@ void admin_answer(struct worker *w, struct http_exchange *x, const struct route 
         return;
     case ROUTE_ROLLBACK:
         deployed_rollback(w, x, route->segments[0], token);
+        return;
+    case ROUTE_SECRETS:
+        secrets_list(w, x, route->segments[0]);
+        return;
+    case ROUTE_SECRET:
+        secrets_change(w, x, route->segments[0], route->segments[1], token);
         return;
     case ROUTE_TOKENS:
         if (!slice_equal_str(http_exchange_request(x)->method, "POST")) {

@@ -35,6 +35,10 @@ void cluster_view_unref(struct cluster_view *v)
     mem_free(v->members);
     mem_free(v->places);
     mem_free(v->joins);
+    for (size_t i = 0; i < v->secret_count; i++) {
+        secret_done(&v->secrets[i]);
+    }
+    mem_free(v->secrets);
     deployments_done(&v->deployments);
     mem_free(v);
 }
@@ -95,6 +99,41 @@ static enum err add_join(struct cluster_view *v, struct slice name, struct slice
     return err;
 }
 
+static enum err add_secret(struct cluster_view *v, struct slice name, struct slice payload)
+{
+    v->secrets = with_room(v->secrets, v->secret_count, sizeof *v->secrets);
+    enum err err = secret_decode(name, payload, &v->secrets[v->secret_count]);
+    v->secret_count += err == ERR_OK ? 1 : 0;
+    return err;
+}
+
+const struct secret *cluster_view_secrets(const struct cluster_view *v, struct slice ns,
+                                          size_t *ret_count)
+{
+    const struct secret *first = NULL;
+    *ret_count = 0;
+    for (size_t i = 0; i < v->secret_count; i++) {
+        if (slice_equal_str(ns, v->secrets[i].ns)) {
+            first = first == NULL ? &v->secrets[i] : first;
+            ++*ret_count;
+        }
+    }
+    return first;
+}
+
+const struct secret *cluster_view_secret(const struct cluster_view *v, struct slice ns,
+                                         struct slice name)
+{
+    size_t count;
+    const struct secret *s = cluster_view_secrets(v, ns, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal_str(name, s[i].name)) {
+            return &s[i];
+        }
+    }
+    return NULL;
+}
+
 const struct cluster_member *cluster_view_member(const struct cluster_view *v, uint32_t id)
 {
     for (size_t i = 0; i < v->member_count; i++) {
@@ -151,6 +190,9 @@ enum err cluster_view_add(struct cluster_view *v, struct slice name, struct slic
     }
     if (slice_has_prefix(name, SLICE("deployment/"))) {
         return deployments_add(&v->deployments, name, payload);
+    }
+    if (slice_has_prefix(name, SLICE("secret/"))) {
+        return add_secret(v, name, payload);
     }
     if (slice_equal_str(name, SEQUENCE_RECORD)) {
         return sequence_decode(payload, &v->next_sequence);

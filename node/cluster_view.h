@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "node/deployments.h"
 #include "node/member.h"
+#include "node/secret.h"
 #include "node/token.h"
 
 struct cluster_view {
@@ -33,6 +34,8 @@ struct cluster_view {
     struct join_token *joins;
     size_t join_count;
     struct deployments deployments;
+    struct secret *secrets; /* by the names of their records: those of a namespace in a row */
+    size_t secret_count;
 };
 
 /* Lets one node join until it expires. */
@@ -67,6 +70,12 @@ static inline struct deployment *cluster_view_deployment(const struct cluster_vi
 {
     return deployments_find(&v->deployments, ns);
 }
+
+/* Those of a namespace, by name; NULL and 0: none. */
+const struct secret *cluster_view_secrets(const struct cluster_view *v, struct slice ns,
+                                          size_t *ret_count);
+const struct secret *cluster_view_secret(const struct cluster_view *v, struct slice ns,
+                                         struct slice name); /* or NULL */
 
 /* NULL: no such token, or it has expired. */
 const struct token *cluster_view_token(const struct cluster_view *v,

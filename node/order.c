@@ -24,6 +24,10 @@ bool order_may_repeat(enum order_name name)
 void order_done(struct order *o)
 {
     bytes_unref(o->subject);
+    if (o->name == ORDER_SECRET_SET && o->body != NULL) {
+        explicit_bzero(o->body->data, o->body->len);
+    }
+    explicit_bzero(o->secret_key, sizeof o->secret_key);
     bytes_unref(o->body);
     if (o->document.len > 0) {
         explicit_bzero(o->document.data, o->document.len);
@@ -60,7 +64,7 @@ static decider_fn *const deciders[ORDER_COUNT] = {
 static bool is_of_namespace(enum order_name name)
 {
     return name == ORDER_TOKEN_CREATE || name == ORDER_TOKEN_REVOKE || name == ORDER_DEPLOY ||
-           name == ORDER_ROLLBACK;
+           name == ORDER_ROLLBACK || name == ORDER_SECRET_SET || name == ORDER_SECRET_REMOVE;
 }
 
 static enum err decide(struct records_request *r, const struct cluster_view *v,

@@ -18,6 +18,7 @@
 #include "node/cluster_view.h"
 #include "node/decode.h"
 #include "node/records.h"
+#include "node/secret.h"
 
 enum order_name {
 #define X(name, decide) ORDER_##name,
@@ -42,8 +43,9 @@ struct order {
     struct order_run *run;     /* node/orders.h; NULL: none */
     const struct token *asker; /* of the view; NULL: no limits */
     uint64_t wall_ms;
-    struct board *board;  /* what the nodes last said; NULL: nothing is known */
-    uint32_t shard_count; /* of the cluster */
+    struct board *board;                /* what the nodes last said; NULL: nothing is known */
+    uint32_t shard_count;               /* of the cluster */
+    uint8_t secret_key[SEAL_KEY_BYTES]; /* of the cluster's secrets (node/secret.h) */
 
     /* outcome */
     struct decode_error error;     /* err is ERR_OK where it was done */
@@ -57,7 +59,7 @@ struct order {
 bool order_may_repeat(enum order_name name);
 
 void order_init(struct order *o, enum order_name name);
-void order_done(struct order *o); /* wipes the document: there may be a secret in it */
+void order_done(struct order *o); /* wipes document and body: there may be a secret in them */
 
 /* Sets `request.decide`; `request.done` is the caller's, and finds the outcome complete. */
 void order_prepare(struct order *o);

@@ -99,6 +99,7 @@ static void decide_here(struct order_run *r)
     r->order->run = r;
     r->order->board = &r->orders->worker->node->board;
     r->order->shard_count = r->orders->worker->node->data.shard_count;
+    secret_key_of(r->orders->worker->node->data.address_key, r->order->secret_key);
     order_prepare(r->order);
     r->order->request.done = on_decided;
     records_submit(&r->orders->worker->records, &r->order->request);

@@ -85,6 +85,7 @@ enum dormouse_code {
     DORMOUSE_NO_SUCH_TOKEN = 39,
     DORMOUSE_NO_SUCH_MEMBER = 40,
     DORMOUSE_NO_SUCH_DEPLOYMENT = 41,
+    DORMOUSE_NO_SUCH_SECRET = 42,
 
     DORMOUSE_UNREACHABLE = 100,      /* no connection, or it broke before the answer's end */
     DORMOUSE_UNTRUSTED = 101,        /* no TLS, or a certificate that does not verify */
@@ -624,6 +625,23 @@ DORMOUSE_API enum dormouse_code dormouse_token_list(struct dormouse *d,
 DORMOUSE_API enum dormouse_code dormouse_token_revoke(struct dormouse *d, const char *id,
                                                       const struct dormouse_call *call,
                                                       struct dormouse_error *ret_error);
+
+/* Secrets of a namespace, by name: what an `inject` rule of egress puts on requests. A value is a string
+ * that a header field may have; nobody is shown it again. */
+DORMOUSE_API enum dormouse_code dormouse_secret_set(struct dormouse *d, const char *ns,
+                                                    const char *name, const char *value,
+                                                    size_t bytes, const struct dormouse_call *call,
+                                                    struct dormouse_error *ret_error);
+/* {"secrets":[{"name","created","updated"}]}. Release with dormouse_doc_free. */
+DORMOUSE_API enum dormouse_code dormouse_secret_list(struct dormouse *d, const char *ns,
+                                                     const struct dormouse_call *call,
+                                                     struct dormouse_doc **ret_doc,
+                                                     struct dormouse_error *ret_error);
+/* DORMOUSE_NO_SUCH_SECRET also where it was removed before. */
+DORMOUSE_API enum dormouse_code dormouse_secret_remove(struct dormouse *d, const char *ns,
+                                                       const char *name,
+                                                       const struct dormouse_call *call,
+                                                       struct dormouse_error *ret_error);
 
 /* ---- anything else ---- */
 

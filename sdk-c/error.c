@@ -32,6 +32,7 @@ static const struct row rows[] = {
     {DORMOUSE_NO_SUCH_TOKEN, "no_such_token"},
     {DORMOUSE_NO_SUCH_MEMBER, "no_such_member"},
     {DORMOUSE_NO_SUCH_DEPLOYMENT, "no_such_deployment"},
+    {DORMOUSE_NO_SUCH_SECRET, "no_such_secret"},
     {DORMOUSE_METHOD_NOT_ALLOWED, "method_not_allowed"},
     {DORMOUSE_CONFLICT, "conflict"},
     {DORMOUSE_LEASE_LOST, "lease_lost"},

@@ -105,6 +105,7 @@ int command_rollback(struct cli *cli, int argc, char **argv);
 int command_status(struct cli *cli, int argc, char **argv);
 int command_steps(struct cli *cli, int argc, char **argv);
 int command_timers(struct cli *cli, int argc, char **argv);
+int command_secret(struct cli *cli, int argc, char **argv);
 int command_token(struct cli *cli, int argc, char **argv);
 int command_txn(struct cli *cli, int argc, char **argv);
 int command_versions(struct cli *cli, int argc, char **argv);

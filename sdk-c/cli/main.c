@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"actors", "list the actors of a namespace", command_actors},
     {"cluster", "members of the cluster, tokens to join, certificates", command_cluster},
     {"token", "create, list and revoke access tokens", command_token},
+    {"secret", "set, list and remove secrets of a namespace", command_secret},
     {"hibernate", "put an actor to sleep", command_hibernate},
     {"request", "send any request", command_request},
     {"bench", "measure durable writes and reads", command_bench},
