@@ -230,6 +230,10 @@ static enum err on_frame(void *ctx, struct slice bytes)
     case EGRESS_FETCH:
     case EGRESS_CREDIT:
     case EGRESS_CANCEL:
+    case EGRESS_BOX_OPEN:
+    case EGRESS_BOX_RULES:
+    case EGRESS_BOX_CLOSE:
+    case EGRESS_CA:
         return ERR_CORRUPT;
     }
     return ERR_CORRUPT;

@@ -2,6 +2,7 @@
 
 #include "actor/channel.h"
 #include "actor/egress_policy.h"
+#include "actor/egress_rules.h"
 #include "base/invariant.h"
 #include "rpc/value.h"
 
@@ -57,10 +58,21 @@ static void put_bool(struct buf *out, const char *name, bool b)
     value_put_bool(out, b);
 }
 
+/* An empty document is nil. */
+static void put_raw(struct buf *out, const char *name, struct slice doc)
+{
+    value_put_text(out, name);
+    if (doc.len > 0) {
+        value_put_raw(out, doc);
+    } else {
+        value_put_nil(out);
+    }
+}
+
 void egress_put_fetch(struct buf *out, uint64_t id, const struct egress_fetch *f)
 {
     size_t at = begin(out, EGRESS_FETCH, id, 1);
-    value_put_map(out, 13);
+    value_put_map(out, f->inject.len > 0 ? 15 : 13);
     put_text(out, "ns", f->ns);
     put_text(out, "class", f->class);
     put_text(out, "actor", f->actor);
@@ -81,6 +93,10 @@ void egress_put_fetch(struct buf *out, uint64_t id, const struct egress_fetch *f
     put_bool(out, "allow_private", f->allow_private);
     put_uint(out, "bytes", f->bytes_max);
     put_uint(out, "ms", f->ms_max);
+    if (f->inject.len > 0) {
+        put_raw(out, "inject", f->inject);
+        put_raw(out, "secrets", f->secrets);
+    }
     channel_end(out, at);
 }
 
@@ -131,7 +147,7 @@ void egress_put_cancel(struct buf *out, uint64_t id)
 void egress_put_record(struct buf *out, uint64_t id, const struct egress_record *r)
 {
     size_t at = begin(out, EGRESS_RECORD, id, 1);
-    value_put_map(out, 11);
+    value_put_map(out, 13);
     put_text(out, "ns", r->ns);
     put_text(out, "class", r->class);
     put_text(out, "actor", r->actor);
@@ -143,6 +159,48 @@ void egress_put_record(struct buf *out, uint64_t id, const struct egress_record 
     put_uint(out, "received", r->received_bytes);
     put_uint(out, "ms", r->ms);
     put_text(out, "code", r->code);
+    put_text(out, "sandbox", r->sandbox);
+    put_raw(out, "secrets", r->secrets);
+    channel_end(out, at);
+}
+
+static void put_rules(struct buf *out, const struct egress_box_rules *r)
+{
+    put_raw(out, "rules", r->rules);
+    put_raw(out, "secrets", r->secrets);
+    put_bool(out, "allow_private", r->allow_private);
+}
+
+void egress_put_box_open(struct buf *out, uint64_t id, const struct egress_box_open *b)
+{
+    size_t at = begin(out, EGRESS_BOX_OPEN, id, 1);
+    value_put_map(out, 7);
+    put_text(out, "ns", b->ns);
+    put_text(out, "class", b->class);
+    put_text(out, "actor", b->actor);
+    put_text(out, "sandbox", b->sandbox);
+    put_rules(out, &b->rules);
+    channel_end(out, at);
+}
+
+void egress_put_box_rules(struct buf *out, uint64_t id, const struct egress_box_rules *r)
+{
+    size_t at = begin(out, EGRESS_BOX_RULES, id, 1);
+    value_put_map(out, 3);
+    put_rules(out, r);
+    channel_end(out, at);
+}
+
+void egress_put_box_close(struct buf *out, uint64_t id)
+{
+    channel_end(out, begin(out, EGRESS_BOX_CLOSE, id, 0));
+}
+
+void egress_put_ca(struct buf *out, const struct egress_ca *ca)
+{
+    size_t at = begin(out, EGRESS_CA, 0, 2);
+    value_put_str(out, ca->cert);
+    value_put_str(out, ca->key);
     channel_end(out, at);
 }
 
@@ -208,6 +266,80 @@ static bool get_body(struct slice map, struct egress_fetch *f)
            (value_get_bin(doc, &f->body) && f->body.len <= EGRESS_REQUEST_BODY_BYTES_MAX);
 }
 
+/* A document, empty where it is nil or absent. */
+static void get_raw(struct slice map, const char *name, struct slice *ret)
+{
+    if (!value_member(map, name, ret) || value_type(*ret) == VALUE_NIL) {
+        *ret = (struct slice){0};
+    }
+}
+
+/* {name: bin} */
+static bool is_secrets(struct slice doc)
+{
+    struct slice name;
+    struct slice value;
+    struct slice bytes;
+    if (doc.len == 0) {
+        return true;
+    }
+    if (value_type(doc) != VALUE_MAP || doc.len > EGRESS_SECRETS_BYTES_MAX ||
+        value_count(doc) > EGRESS_RULES_SECRETS_MAX) {
+        return false;
+    }
+    for (struct value_iter it = value_entries(doc); value_next_entry(&it, &name, &value);) {
+        if (!value_get_bin(value, &bytes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool get_rules(struct slice map, struct egress_box_rules *r)
+{
+    const char *detail;
+    if (value_type(map) != VALUE_MAP) {
+        return false;
+    }
+    get_raw(map, "rules", &r->rules);
+    get_raw(map, "secrets", &r->secrets);
+    return egress_rules_check(r->rules, &detail) == ERR_OK && is_secrets(r->secrets) &&
+           get_bool(map, "allow_private", &r->allow_private);
+}
+
+static bool get_open(struct slice map, struct egress_box_open *b)
+{
+    return value_type(map) == VALUE_MAP && get_text(map, "ns", &b->ns) &&
+           get_text(map, "class", &b->class) && get_text(map, "actor", &b->actor) &&
+           get_text(map, "sandbox", &b->sandbox) && get_rules(map, &b->rules);
+}
+
+static bool get_ca(struct value_iter *it, struct egress_ca *ca)
+{
+    struct slice doc;
+    return value_next(it, &doc) && value_get_str(doc, &ca->cert) &&
+           ca->cert.len <= EGRESS_PEM_BYTES_MAX && value_next(it, &doc) &&
+           value_get_str(doc, &ca->key) && ca->key.len <= EGRESS_PEM_BYTES_MAX;
+}
+
+/* What is injected has passed as part of rules; here it must be what can be read. */
+static bool get_inject(struct slice map, struct egress_fetch *f)
+{
+    struct buf rules = {0};
+    const char *detail;
+    get_raw(map, "inject", &f->inject);
+    get_raw(map, "secrets", &f->secrets);
+    if (f->inject.len == 0) {
+        return f->secrets.len == 0;
+    }
+    value_put_map(&rules, 1);
+    value_put_text(&rules, "inject");
+    value_put_raw(&rules, f->inject);
+    bool good = egress_rules_check(buf_slice(&rules), &detail) == ERR_OK;
+    buf_done(&rules);
+    return good && is_secrets(f->secrets);
+}
+
 static bool get_fetch(struct slice map, struct egress_fetch *f)
 {
     struct slice redirect;
@@ -223,7 +355,7 @@ static bool get_fetch(struct slice map, struct egress_fetch *f)
            get_bool(map, "any_port", &f->any_port) &&
            get_bool(map, "allow_private", &f->allow_private) &&
            get_uint(map, "bytes", &f->bytes_max) && f->bytes_max <= EGRESS_BYTES_MAX &&
-           get_uint(map, "ms", &f->ms_max) && f->ms_max <= EGRESS_MS_MAX;
+           get_uint(map, "ms", &f->ms_max) && f->ms_max <= EGRESS_MS_MAX && get_inject(map, f);
 }
 
 static bool get_head(struct value_iter *it, struct egress_head *h)
@@ -262,9 +394,28 @@ static bool get_fail(struct slice map, struct egress_fail *f)
            get_bool(map, "maybe_applied", &f->maybe_applied);
 }
 
+static bool is_names(struct slice doc)
+{
+    struct slice item;
+    struct slice text;
+    if (doc.len == 0) {
+        return true;
+    }
+    if (value_type(doc) != VALUE_ARRAY || value_count(doc) > EGRESS_RULES_SECRETS_MAX) {
+        return false;
+    }
+    for (struct value_iter it = value_items(doc); value_next(&it, &item);) {
+        if (!value_get_str(item, &text)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool get_record(struct slice map, struct egress_record *r)
 {
     uint64_t status;
+    *r = (struct egress_record){0};
     if (value_type(map) != VALUE_MAP || !get_text(map, "ns", &r->ns) ||
         !get_text(map, "class", &r->class) || !get_text(map, "actor", &r->actor) ||
         !get_text(map, "method", &r->method) || !get_text(map, "host", &r->host) ||
@@ -274,7 +425,9 @@ static bool get_record(struct slice map, struct egress_record *r)
         return false;
     }
     r->status = (uint32_t)status;
-    return true;
+    (void)get_text(map, "sandbox", &r->sandbox);
+    get_raw(map, "secrets", &r->secrets);
+    return is_names(r->secrets);
 }
 
 static bool get_layers(struct value_iter *it, uint32_t *ret)
@@ -308,11 +461,19 @@ static bool get_rest(struct value_iter *it, struct egress_frame *f)
         return value_next(it, &map) && get_record(map, &f->record);
     case EGRESS_HELLO:
         return get_layers(it, &f->layers);
+    case EGRESS_BOX_OPEN:
+        return value_next(it, &map) && get_open(map, &f->open);
+    case EGRESS_BOX_RULES:
+        return value_next(it, &map) && get_rules(map, &f->rules);
+    case EGRESS_BOX_CLOSE:
+        return true;
+    case EGRESS_CA:
+        return get_ca(it, &f->ca);
     }
     return false;
 }
 
-enum { FRAME_DEPTH = 5 };
+enum { FRAME_DEPTH = 6 };
 
 enum err egress_frame_decode(struct slice frame, struct egress_frame *ret)
 {
@@ -324,7 +485,7 @@ enum err egress_frame_decode(struct slice frame, struct egress_frame *ret)
     }
     struct value_iter it = value_items(frame);
     if (!value_next(&it, &doc) || !value_get_uint(doc, &kind) || kind < EGRESS_FETCH ||
-        kind > EGRESS_HELLO || !value_next(&it, &doc) || !value_get_uint(doc, &ret->id)) {
+        kind > EGRESS_CA || !value_next(&it, &doc) || !value_get_uint(doc, &ret->id)) {
         return ERR_CORRUPT;
     }
     ret->kind = (enum egress_kind)kind;

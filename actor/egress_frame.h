@@ -9,7 +9,14 @@
  *                                  <------  CHUNK  [3, id, bin, end]   ... the last one says end
  *     CREDIT [4, id, bytes]        ------>
  *     CANCEL [6, id]               ------>                             nothing more comes for the id
+ *     CA     [12, 0, cert, key]    ------>                             before the first box; PEM
+ *     OPEN   [9, id, {...}]        ------>                             a sandbox: with its sockets, below
+ *     RULES  [10, id, {...}]       ------>                             in place of those that it had
+ *     CLOSE  [11, id]              ------>                             all its connections end
  *                                  <------  FAIL   [5, id, {...}]      in place of all that would follow
+ *
+ * The first byte of OPEN carries EGRESS_BOX_SOCKETS descriptors (SCM_RIGHTS), in the order of enum
+ * egress_box_socket: sockets of the sandbox's network, bound and listening. Records of a sandbox have its id.
  *
  * An id is the worker's choice, never used twice on a channel. A response begins with EGRESS_CREDIT bytes that
  * may be sent. Neither side trusts the other: what does not read as below is ERR_CORRUPT, and the channel is
@@ -33,6 +40,10 @@ enum egress_kind {
     EGRESS_CANCEL = 6,
     EGRESS_RECORD = 7,
     EGRESS_HELLO = 8,
+    EGRESS_BOX_OPEN = 9,
+    EGRESS_BOX_RULES = 10,
+    EGRESS_BOX_CLOSE = 11,
+    EGRESS_CA = 12,
 };
 
 /* What the egress process has given up: actor/egress/lockdown.h. */
@@ -44,6 +55,15 @@ enum egress_layer {
     EGRESS_RLIMIT = 1 << 4,
 };
 
+/* The sockets of a sandbox: an explicit proxy, what is transparent, and the name server. */
+enum egress_box_socket {
+    EGRESS_BOX_PROXY, /* tcp 127.0.0.1:3128 */
+    EGRESS_BOX_HTTP,  /* tcp 198.18.0.1:80 */
+    EGRESS_BOX_HTTPS, /* tcp 198.18.0.1:443 */
+    EGRESS_BOX_DNS,   /* udp 127.0.0.1:53 */
+    EGRESS_BOX_SOCKETS,
+};
+
 enum egress_redirect { EGRESS_FOLLOW, EGRESS_MANUAL, EGRESS_REFUSE };
 
 enum {
@@ -53,8 +73,10 @@ enum {
     EGRESS_FIELDS_MAX = 256,
     EGRESS_FIELD_BYTES_MAX = 64 * 1024, /* of all of them, either way */
     EGRESS_REQUEST_BODY_BYTES_MAX = 16 << 20,
-    EGRESS_BYTES_MAX = 1 << 30,     /* of a response's body, decoded */
-    EGRESS_MS_MAX = 15 * 60 * 1000, /* of ms_max */
+    EGRESS_BYTES_MAX = 1 << 30,            /* of a response's body, decoded */
+    EGRESS_MS_MAX = 15 * 60 * 1000,        /* of ms_max */
+    EGRESS_SECRETS_BYTES_MAX = 512 * 1024, /* of a document of secrets */
+    EGRESS_PEM_BYTES_MAX = 16 * 1024,
 };
 
 /* Slices are borrowed: from the frame that was decoded, or from who encodes. */
@@ -72,7 +94,29 @@ struct egress_fetch {
     bool any_port;      /* what a pattern without a port means */
     bool allow_private;
     uint64_t bytes_max;
-    uint64_t ms_max; /* until its head; from then on without a byte that comes or is taken */
+    uint64_t ms_max;      /* until its head; from then on without a byte that comes or is taken */
+    struct slice inject;  /* a document: of egress_rules_inject; empty: nothing is injected */
+    struct slice secrets; /* {name: bin}: of those that `inject` names; empty: none */
+};
+
+/* What a sandbox may ask, and with what. */
+struct egress_box_rules {
+    struct slice rules;   /* a document: egress_rules_check has passed; empty: nothing may leave */
+    struct slice secrets; /* {name: bin}: of those that the rules name; empty: none */
+    bool allow_private;
+};
+
+struct egress_box_open {
+    struct slice ns;
+    struct slice class;
+    struct slice actor;
+    struct slice sandbox;
+    struct egress_box_rules rules;
+};
+
+struct egress_ca {
+    struct slice cert;
+    struct slice key;
 };
 
 struct egress_head {
@@ -100,6 +144,7 @@ struct egress_record {
     struct slice ns;
     struct slice class;
     struct slice actor;
+    struct slice sandbox; /* empty: it was an isolate */
     struct slice method;
     struct slice host; /* with the port */
     struct slice path; /* without the query */
@@ -107,7 +152,8 @@ struct egress_record {
     uint64_t sent_bytes;
     uint64_t received_bytes; /* of bodies, on the wire */
     uint64_t ms;
-    struct slice code; /* of the error, empty without one */
+    struct slice code;    /* of the error, empty without one */
+    struct slice secrets; /* a document: the names of those that were put on; empty: none */
 };
 
 struct egress_frame {
@@ -121,6 +167,9 @@ struct egress_frame {
         struct egress_fail fail;
         struct egress_record record;
         uint32_t layers;
+        struct egress_box_open open;
+        struct egress_box_rules rules;
+        struct egress_ca ca;
     };
 };
 
@@ -135,6 +184,10 @@ void egress_put_credit(struct buf *out, uint64_t id, uint64_t bytes);
 void egress_put_fail(struct buf *out, uint64_t id, const struct egress_fail *f);
 void egress_put_cancel(struct buf *out, uint64_t id);
 void egress_put_record(struct buf *out, uint64_t id, const struct egress_record *r);
+void egress_put_box_open(struct buf *out, uint64_t id, const struct egress_box_open *b);
+void egress_put_box_rules(struct buf *out, uint64_t id, const struct egress_box_rules *r);
+void egress_put_box_close(struct buf *out, uint64_t id);
+void egress_put_ca(struct buf *out, const struct egress_ca *ca);
 void egress_put_hello(struct buf *out, uint32_t layers);
 
 /* A failure in the one vocabulary. `message` NULL: the error's own text. */

@@ -18,9 +18,8 @@ _Static_assert((int)SEAL_KEY_BYTES == (int)crypto_aead_xchacha20poly1305_ietf_KE
 void seal_key_derive(const uint8_t root[SEAL_ROOT_BYTES], const char *purpose,
                      uint8_t ret_key[SEAL_KEY_BYTES])
 {
-    int rc =
-        crypto_generichash(ret_key, SEAL_KEY_BYTES, (const unsigned char *)purpose,
-                           (unsigned long long)strlen(purpose), root, (size_t)SEAL_ROOT_BYTES);
+    int rc = crypto_generichash(ret_key, SEAL_KEY_BYTES, (const unsigned char *)purpose,
+                                (unsigned long long)strlen(purpose), root, (size_t)SEAL_ROOT_BYTES);
     INVARIANT(rc == 0);
 }
 
@@ -35,9 +34,8 @@ void seal_close(const uint8_t key[SEAL_KEY_BYTES], struct slice context, struct 
     size_t at = out->len;
     size_t room = plain.len + crypto_aead_xchacha20poly1305_ietf_ABYTES;
     uint8_t *to = buf_extend(out, room);
-    int rc = crypto_aead_xchacha20poly1305_ietf_encrypt(to, &len, plain.data, plain.len,
-                                                        context.data, context.len, NULL, nonce,
-                                                        key);
+    int rc = crypto_aead_xchacha20poly1305_ietf_encrypt(
+        to, &len, plain.data, plain.len, context.data, context.len, NULL, nonce, key);
     INVARIANT(rc == 0 && len == room);
     POST(out->len == at + room);
 }

@@ -40,8 +40,7 @@ bool secret_name_is_valid(struct slice name);
 /* What a header field may hold: no control characters, no space at either end, not empty. */
 bool secret_value_is_valid(struct slice value);
 
-void secret_record_name(struct slice ns, struct slice name,
-                        char ret_name[SECRET_RECORD_BYTES + 1]);
+void secret_record_name(struct slice ns, struct slice name, char ret_name[SECRET_RECORD_BYTES + 1]);
 
 /* Of the cluster's key (struct data_dir). */
 void secret_key_of(const uint8_t address_key[ADDRESS_KEY_BYTES], uint8_t ret_key[SEAL_KEY_BYTES]);

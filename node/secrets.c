@@ -142,8 +142,8 @@ static enum err check_room(struct order *o, const struct cluster_view *v, const 
     uint64_t max = is_ns ? SECRETS_NS_MAX : SECRETS_MAX;
     (void)order_refuse(o, ERR_RATE_LIMITED, "There are %llu secrets: remove some.",
                        (unsigned long long)max);
-    o->error.limit = (struct problem_limit){.name = is_ns ? "secrets_of_namespace" : "secrets",
-                                            .value = max};
+    o->error.limit =
+        (struct problem_limit){.name = is_ns ? "secrets_of_namespace" : "secrets", .value = max};
     return o->error.err;
 }
 

@@ -180,6 +180,11 @@ void tls_free(struct tls *t)
     ERR_clear_error();
 }
 
+SSL *tls_ssl(struct tls *t)
+{
+    return t->ssl;
+}
+
 enum tls_state tls_state(const struct tls *t)
 {
     return t->state;

@@ -4,6 +4,8 @@
  *                      is asked for
  *     TLS_FOR_PEERS    both sides between nodes: TLS 1.3, each shows a certificate that the cluster's
  *                      CA has signed, ALPN of our own, nothing is resumed
+ *     TLS_FOR_GUESTS   the server's side, with certificates made as they are asked for (rpc/tls_mint.h, which
+ *                      makes these contexts)
  *
  * A context does not change once it is made, and any thread may use it; it is counted. A new
  * certificate is a new context: sessions that began under the old one go on and keep it.
@@ -20,7 +22,7 @@
 
 struct tls_context;
 
-enum tls_use { TLS_FOR_CLIENTS, TLS_FOR_PEERS };
+enum tls_use { TLS_FOR_CLIENTS, TLS_FOR_PEERS, TLS_FOR_GUESTS };
 
 enum {
     TLS_DETAIL_BYTES = 512,

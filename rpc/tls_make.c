@@ -140,7 +140,7 @@ static enum err save_pem(const struct maker *m, const struct pair *p, bool is_ke
 
 /* Making */
 
-static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
+void tls_cert_extend(X509 *cert, X509 *issuer, int nid, const char *value)
 {
     X509V3_CTX ctx;
     X509V3_set_ctx_nodb(&ctx);
@@ -209,7 +209,7 @@ static void add_names(const struct maker *m, X509 *cert, const struct peer_name 
     ERR_clear_error();
 }
 
-static void set_serial(X509 *cert)
+void tls_cert_set_serial(X509 *cert)
 {
     uint8_t serial[SERIAL_BYTES];
     random_bytes(serial, sizeof serial);
@@ -248,15 +248,15 @@ static void set_subject(X509 *cert, const struct peer_name *name)
 
 static void add_uses(X509 *cert, X509 *issuer, bool is_ca)
 {
-    add_extension(cert, issuer, NID_basic_constraints,
-                  is_ca ? "critical,CA:TRUE,pathlen:0" : "critical,CA:FALSE");
-    add_extension(cert, issuer, NID_key_usage,
-                  is_ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature");
+    tls_cert_extend(cert, issuer, NID_basic_constraints,
+                    is_ca ? "critical,CA:TRUE,pathlen:0" : "critical,CA:FALSE");
+    tls_cert_extend(cert, issuer, NID_key_usage,
+                    is_ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature");
     if (!is_ca) {
-        add_extension(cert, issuer, NID_ext_key_usage, "serverAuth,clientAuth");
+        tls_cert_extend(cert, issuer, NID_ext_key_usage, "serverAuth,clientAuth");
     }
-    add_extension(cert, issuer, NID_subject_key_identifier, "hash");
-    add_extension(cert, issuer, NID_authority_key_identifier, "keyid:always");
+    tls_cert_extend(cert, issuer, NID_subject_key_identifier, "hash");
+    tls_cert_extend(cert, issuer, NID_authority_key_identifier, "keyid:always");
 }
 
 /* Signed by the CA, or by itself where there is none yet. */
@@ -267,7 +267,7 @@ static struct pair make_pair(const struct maker *m, const struct peer_name *name
     const struct pair *issuer = m->ca.cert != NULL ? &m->ca : &p;
     int ok = X509_set_version(p.cert, X509_VERSION_3) && X509_set_pubkey(p.cert, p.key);
     INVARIANT(ok);
-    set_serial(p.cert);
+    tls_cert_set_serial(p.cert);
     set_times(m, p.cert, days);
     set_subject(p.cert, name);
     ok = X509_set_issuer_name(p.cert, X509_get_subject_name(issuer->cert));

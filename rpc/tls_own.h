@@ -28,6 +28,12 @@ enum err tls_load_pair(const struct tls_files *files, uint64_t wall_ms, X509 **r
                        EVP_PKEY **ret_key, char ret_detail[TLS_DETAIL_BYTES]) MUST_CHECK;
 uint64_t tls_expiry_ms(const X509 *cert); /* wall */
 
+/* Certificates that are being made: an extension of our own text, and a random serial number. */
+void tls_cert_extend(X509 *cert, X509 *issuer, int nid, const char *value);
+void tls_cert_set_serial(X509 *cert);
+
+SSL *tls_ssl(struct tls *t);
+
 /* What OpenSSL complains of first, for people; empties its queue. Never NULL. */
 const char *tls_openssl_reason(void);
 

@@ -2,6 +2,8 @@
  *
  *     channel (frames of actor/egress_frame.h) <--> transfers <--> pools of connections <--> network
  *
+ * and for sandboxes: their sockets <--> guests <--> relays <--> the same pools (box.h, guest.h, relay.h)
+ *
  * One loop over epoll. A transfer is one FETCH with its redirects; a pool is the connections of one namespace,
  * which no other namespace's requests ever use. All is bounded: transfers, those of a namespace, bytes of
  * requests, of responses and of what waits for the channel; a response is read only as fast as the worker
@@ -28,7 +30,10 @@ enum {
     EGRESS_POOL_IDLE_MS = 60 * 1000,
     EGRESS_OUT_BYTES_MAX = 1 << 20, /* bodies wait while more is on its way to the worker */
     EGRESS_READ_BYTES = 64 * 1024,
+    EGRESS_FDS_MAX = 64,
 };
+
+struct tls_mint;
 
 struct egress_options {
     int channel;
@@ -51,6 +56,15 @@ struct egress {
     size_t request_bytes;
     struct list ready; /* transfers that may have bytes for the channel */
     struct heap deadlines;
+
+    struct map boxes; /* by id */
+    struct list closed_boxes;
+    struct tls_mint *mint; /* NULL: no box is opened before its CA has come */
+    struct list awake;     /* guests that may go on */
+    size_t guest_count;
+    struct heap guest_deadlines;
+    int fds[EGRESS_FDS_MAX]; /* that have come, and whose OPEN has not */
+    size_t fd_count;
 
     struct list pools; /* with transfers under way, and idle ones, longest idle first */
     size_t idle_count;

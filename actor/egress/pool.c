@@ -4,20 +4,22 @@
 #include <sys/epoll.h>
 
 #include "actor/egress/egress.h"
-#include "actor/egress/transfer.h"
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "base/mem.h"
 
 /* Sockets */
 
+static void on_events(struct source *source, uint32_t events);
+
 static struct pool_socket *watch(struct pool *p, curl_socket_t fd, uint32_t events)
 {
     struct pool_socket *s = MEM_NEW(struct pool_socket);
+    s->source.act = on_events;
     s->pool = p;
     s->fd = fd;
     list_init(&s->link);
-    struct epoll_event event = {.events = events, .data.ptr = s};
+    struct epoll_event event = {.events = events, .data.ptr = &s->source};
     if (epoll_ctl(p->egress->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
         mem_free(s);
         return NULL;
@@ -50,7 +52,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *user, vo
     if (s == NULL) {
         return watch(pool, fd, events) != NULL ? 0 : -1;
     }
-    struct epoll_event event = {.events = events, .data.ptr = s};
+    struct epoll_event event = {.events = events, .data.ptr = &s->source};
     return epoll_ctl(pool->egress->epoll, EPOLL_CTL_MOD, fd, &event);
 }
 
@@ -68,10 +70,10 @@ static void collect(struct pool *p)
     CURLMsg *message;
     int left;
     while ((message = curl_multi_info_read(p->multi, &left)) != NULL) {
-        struct transfer *t = NULL;
+        struct pool_user *u = NULL;
         CURLcode code = message->data.result;
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        transfer_on_end(t, code);
+        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&u);
+        u->on_end(u, code);
     }
 }
 
@@ -82,8 +84,9 @@ static void act(struct pool *p, curl_socket_t fd, int events)
     collect(p);
 }
 
-void pool_act(struct pool_socket *s, uint32_t events)
+static void on_events(struct source *source, uint32_t events)
 {
+    struct pool_socket *s = CONTAINER_OF(source, struct pool_socket, source);
     if (s->pool != NULL) {
         act(s->pool, s->fd,
             ((events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |

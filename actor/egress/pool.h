@@ -6,10 +6,16 @@
 
 #include <curl/curl.h>
 
+#include "actor/egress/source.h"
 #include "base/list.h"
 #include "base/slice.h"
 
 struct egress;
+
+/* Who uses a connection: what CURLINFO_PRIVATE is. */
+struct pool_user {
+    void (*on_end)(struct pool_user *u, CURLcode code);
+};
 
 enum { POOL_MAGIC = 0x65677201, POOL_CONNECTIONS_KEPT_MAX = 16 };
 
@@ -26,6 +32,7 @@ struct pool {
 
 /* A socket of a pool, as long as it is watched: what epoll hands back. */
 struct pool_socket {
+    struct source source;
     struct list link;  /* of egress->unwatched, once it no longer is */
     struct pool *pool; /* NULL then */
     curl_socket_t fd;
@@ -37,7 +44,6 @@ struct pool *pool_of(struct egress *e, struct slice ns);
 void pool_enter(struct pool *p);
 void pool_leave(struct pool *p);
 
-void pool_act(struct pool_socket *s, uint32_t events); /* of epoll */
 uint64_t pools_next_ms(const struct egress *e);
 void pools_tick(struct egress *e);  /* timers, and pools that were idle for long */
 void pools_close(struct egress *e); /* transfers have gone before */

@@ -96,14 +96,14 @@ enum err response_line(struct response *r, struct slice line, const char **ret_d
     return ERR_OK;
 }
 
-static bool next_line(struct slice *rest, struct slice *ret)
+bool response_next(struct slice *rest, struct slice *ret_line)
 {
     if (rest->len == 0) {
         return false;
     }
     const uint8_t *end = memchr(rest->data, '\n', rest->len);
-    *ret = slice_of(rest->data, (size_t)(end - rest->data));
-    *rest = slice_skip(*rest, ret->len + 1);
+    *ret_line = slice_of(rest->data, (size_t)(end - rest->data));
+    *rest = slice_skip(*rest, ret_line->len + 1);
     return true;
 }
 
@@ -111,7 +111,7 @@ bool response_field(const struct response *r, const char *name, struct slice *re
 {
     struct slice line;
     struct slice found;
-    for (struct slice rest = buf_slice(&r->lines); next_line(&rest, &line);) {
+    for (struct slice rest = buf_slice(&r->lines); response_next(&rest, &line);) {
         if (field_split(line, &found, ret) && field_is_named(found, name)) {
             return true;
         }
@@ -132,7 +132,7 @@ void response_put_fields(const struct response *r, bool is_decoded, struct buf *
     struct slice value;
     struct buf fields = {0};
     uint32_t count = 0;
-    for (struct slice rest = buf_slice(&r->lines); next_line(&rest, &line);) {
+    for (struct slice rest = buf_slice(&r->lines); response_next(&rest, &line);) {
         if (field_split(line, &name, &value) && is_told(name, is_decoded)) {
             value_put_array(&fields, 2);
             field_put_text(&fields, name);

@@ -30,6 +30,9 @@ enum err response_line(struct response *r, struct slice line, const char **ret_d
 /* The first field of that name (in lower case); false where there is none. Borrowed until the next line. */
 bool response_field(const struct response *r, const char *name, struct slice *ret);
 
+/* The lines of the fields, without their ends: for (rest = buf_slice(&r->lines); response_next(&rest, &line);) */
+bool response_next(struct slice *rest, struct slice *ret_line);
+
 /* The fields as a document. Of a body that was decoded the encoding and the length are left out: they are no
  * longer true, and code often passes a response on as it is. */
 void response_put_fields(const struct response *r, bool is_decoded, struct buf *out);

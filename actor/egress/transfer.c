@@ -249,8 +249,9 @@ static void fail_with_code(struct transfer *t, CURLcode code)
     }
 }
 
-void transfer_on_end(struct transfer *t, CURLcode code)
+void transfer_on_end(struct pool_user *user, CURLcode code)
 {
+    struct transfer *t = CONTAINER_OF(user, struct transfer, user);
     PRE(t->magic == TRANSFER_MAGIC);
 
     if (t->err == ERR_OUTCOME_UNKNOWN || t->err == ERR_TOO_LARGE) {

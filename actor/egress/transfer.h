@@ -18,6 +18,7 @@
 
 #include "actor/egress/hop.h"
 #include "actor/egress/inflater.h"
+#include "actor/egress/pool.h"
 #include "actor/egress/response.h"
 #include "actor/egress/target.h"
 #include "actor/egress_frame.h"
@@ -28,7 +29,6 @@
 #include "base/map.h"
 
 struct egress;
-struct pool;
 
 enum {
     TRANSFER_MAGIC = 0x65677202,
@@ -44,6 +44,7 @@ struct transfer {
     enum transfer_state state;
     struct egress *egress;
     struct pool *pool;
+    struct pool_user user;
     struct map_node node; /* of egress->transfers */
     struct list ready;    /* of egress->ready, or in none */
     struct heap_node deadline;
@@ -87,7 +88,7 @@ void transfer_cancel(struct transfer *t);
 void transfer_expire(struct transfer *t);
 
 /* libcurl is done with the hop. */
-void transfer_on_end(struct transfer *t, CURLcode code);
+void transfer_on_end(struct pool_user *user, CURLcode code);
 
 /* Tells at most one chunk. It is in egress->ready again where there is more that may be told. */
 void transfer_pump(struct transfer *t);

@@ -206,7 +206,7 @@ static CURLcode set_rules(struct transfer *t, CURL *easy)
     struct curl_blob ca = {.data = (void *)(uintptr_t)t->egress->options->ca.data,
                            .len = t->egress->options->ca.len,
                            .flags = CURL_BLOB_NOCOPY};
-    SET(PRIVATE, t)
+    SET(PRIVATE, &t->user)
     SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1)
     SET(PROTOCOLS_STR, "http,https")
     SET(FOLLOWLOCATION, 0L)
@@ -240,6 +240,7 @@ enum err transfer_start_hop(struct transfer *t, const char **ret_detail)
         return err;
     }
     *ret_detail = "No memory is left.";
+    t->user.on_end = transfer_on_end;
     t->easy = curl_easy_init();
     if (t->easy == NULL || set_rules(t, t->easy) != CURLE_OK ||
         set_request(t, t->easy) != CURLE_OK ||

@@ -23,8 +23,8 @@ static error_t parse(void *data, int key, char *arg, struct argp_state *state)
 /* What a file or a pipe has at its end, and no secret. */
 static void cut_line_end(struct input *input)
 {
-    while (input->bytes > 0 && (input->data[input->bytes - 1] == '\n' ||
-                                input->data[input->bytes - 1] == '\r')) {
+    while (input->bytes > 0 &&
+           (input->data[input->bytes - 1] == '\n' || input->data[input->bytes - 1] == '\r')) {
         input->data[--input->bytes] = '\0';
     }
 }
@@ -52,9 +52,9 @@ static int secret_set(struct cli *cli, int argc, char **argv)
     }
     cut_line_end(&input);
     code = cli_connect(cli);
-    if (code == EXIT_OK && dormouse_secret_set(cli->d, cli->positionals[0], cli->positionals[1],
-                                               input.data, input.bytes, NULL,
-                                               &error) != DORMOUSE_OK) {
+    if (code == EXIT_OK &&
+        dormouse_secret_set(cli->d, cli->positionals[0], cli->positionals[1], input.data,
+                            input.bytes, NULL, &error) != DORMOUSE_OK) {
         code = cli_fail(cli, &error);
     }
     explicit_bzero(input.data, input.bytes);

@@ -228,6 +228,11 @@ class Upstream:
             fields.append((name, value.strip()))
         request = Request(method, target, fields, b"")
         request.body = lines.read(int(request.one("content-length") or 0))
+        if request.one("transfer-encoding") == "chunked":
+            while size := int(lines.readline(), 16):
+                request.body += lines.read(size)
+                lines.readline()
+            lines.readline()
         with self.lock:
             self.requests.append(request)
         reply = self.handler(request)

@@ -42,11 +42,11 @@ class Certificates:
             pytest.skip("there is no openssl")
         subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
 
-    def issue(self, name, days=1, cert="cert.pem", key="key.pem"):
+    def issue(self, name, days=1, cert="cert.pem", key="key.pem", names="DNS:localhost,IP:127.0.0.1"):
         """A new pair in place of the old one: each file by a rename, as certificate tools do."""
         self._openssl("req", "-new", *self._new_key("next-key"), "-out", self.path("request"), "-subj",
                       f"/CN={name}")
-        (self.directory / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        (self.directory / "names").write_text(f"subjectAltName={names}\n")
         self._openssl("x509", "-req", "-in", self.path("request"), "-CA", self.ca, "-CAkey",
                       self.path("ca-key.pem"), "-CAcreateserial", "-days", str(days), "-extfile",
                       self.path("names"), "-out", self.path("next-cert"))

@@ -75,8 +75,7 @@ static void a_record_comes_back_and_opens_under_its_own_name(void **state)
     assert_int_equal(back.updated_ms, 2);
     assert_int_equal(secret_open(&back, key, &value), ERR_OK);
     assert_true(slice_equal(buf_slice(&value), SLICE("sk-1")));
-    assert_int_equal(secret_decode(SLICE("secret/evil/TOKEN"), buf_slice(&record), &moved),
-                     ERR_OK);
+    assert_int_equal(secret_decode(SLICE("secret/evil/TOKEN"), buf_slice(&record), &moved), ERR_OK);
     assert_int_equal(secret_open(&moved, key, &value), ERR_CORRUPT);
     secret_done(&s);
     secret_done(&back);
@@ -91,8 +90,8 @@ static void a_record_that_is_none_is_corrupt(void **state)
     struct buf record = {0};
     (void)state;
     value_put_map(&record, 0);
-    static const char *const names[] = {"secret/app/A", "secret/app", "secret/app/", "secret//A",
-                                        "secret/APP/A", "token/app/A"};
+    static const char *const names[] = {"secret/app/A", "secret/app",   "secret/app/",
+                                        "secret//A",    "secret/APP/A", "token/app/A"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         assert_int_equal(secret_decode(slice_of_str(names[i]), buf_slice(&record), &s),
                          ERR_CORRUPT);
