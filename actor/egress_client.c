@@ -34,7 +34,8 @@ static bool is_bounded(const struct egress_fetch *f)
 {
     return f->method.len <= EGRESS_URL_BYTES_MAX && f->url.len <= EGRESS_URL_BYTES_MAX &&
            f->body.len <= EGRESS_REQUEST_BODY_BYTES_MAX && f->fields.len <= LIST_BYTES_MAX &&
-           f->allow.len <= LIST_BYTES_MAX;
+           f->allow.len <= LIST_BYTES_MAX && f->inject.len <= LIST_BYTES_MAX &&
+           f->secrets.len <= EGRESS_SECRETS_BYTES_MAX;
 }
 
 /* ERR_BAD_REQUEST: what the process would not read, since it may come from user code. */

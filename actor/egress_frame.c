@@ -72,7 +72,7 @@ static void put_raw(struct buf *out, const char *name, struct slice doc)
 void egress_put_fetch(struct buf *out, uint64_t id, const struct egress_fetch *f)
 {
     size_t at = begin(out, EGRESS_FETCH, id, 1);
-    value_put_map(out, f->inject.len > 0 ? 15 : 13);
+    value_put_map(out, f->inject.len > 0 ? 16 : 14);
     put_text(out, "ns", f->ns);
     put_text(out, "class", f->class);
     put_text(out, "actor", f->actor);
@@ -93,6 +93,7 @@ void egress_put_fetch(struct buf *out, uint64_t id, const struct egress_fetch *f
     put_bool(out, "allow_private", f->allow_private);
     put_uint(out, "bytes", f->bytes_max);
     put_uint(out, "ms", f->ms_max);
+    put_uint(out, "rate", f->rate);
     if (f->inject.len > 0) {
         put_raw(out, "inject", f->inject);
         put_raw(out, "secrets", f->secrets);
@@ -327,6 +328,9 @@ static bool get_inject(struct slice map, struct egress_fetch *f)
 {
     struct buf rules = {0};
     const char *detail;
+    uint64_t rate = 0;
+    (void)get_uint(map, "rate", &rate);
+    f->rate = rate <= EGRESS_RATE_MAX ? (uint32_t)rate : EGRESS_RATE_MAX;
     get_raw(map, "inject", &f->inject);
     get_raw(map, "secrets", &f->secrets);
     if (f->inject.len == 0) {

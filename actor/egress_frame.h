@@ -97,6 +97,7 @@ struct egress_fetch {
     uint64_t ms_max;      /* until its head; from then on without a byte that comes or is taken */
     struct slice inject;  /* a document: of egress_rules_inject; empty: nothing is injected */
     struct slice secrets; /* {name: bin}: of those that `inject` names; empty: none */
+    uint32_t rate;        /* requests a minute of the namespace; 0: no rule says */
 };
 
 /* What a sandbox may ask, and with what. */

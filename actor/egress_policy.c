@@ -235,30 +235,3 @@ bool egress_list_allows(struct slice list, struct slice host, uint16_t port, boo
     }
     return false;
 }
-
-enum err egress_member_check(struct slice egress, struct slice *ret_list, const char **ret_detail)
-{
-    struct slice key;
-    struct slice value;
-    struct slice list = {0};
-    if (egress.len == 0) {
-        *ret_list = list;
-        return ERR_OK;
-    }
-    if (value_type(egress) != VALUE_MAP) {
-        *ret_detail = "egress is not an object";
-        return ERR_BAD_REQUEST;
-    }
-    for (struct value_iter it = value_entries(egress); value_next_entry(&it, &key, &value);) {
-        if (!slice_equal(key, SLICE("allow"))) {
-            *ret_detail = "egress has a member other than allow";
-            return ERR_BAD_REQUEST;
-        }
-        list = value;
-    }
-    enum err err = list.len > 0 ? egress_list_check(list, ret_detail) : ERR_OK;
-    if (err == ERR_OK) {
-        *ret_list = list;
-    }
-    return err;
-}

@@ -32,9 +32,4 @@ bool egress_pattern_matches(struct slice pattern, struct slice host, uint16_t po
 enum err egress_list_check(struct slice list, const char **ret_detail) MUST_CHECK;
 bool egress_list_allows(struct slice list, struct slice host, uint16_t port, bool any_port);
 
-/* The member `egress` of a deployment: {"allow": list}. Absent (an empty slice): nothing is allowed.
- * `*ret_list` is borrowed from it, empty where there is no list. */
-enum err egress_member_check(struct slice egress, struct slice *ret_list,
-                             const char **ret_detail) MUST_CHECK;
-
 #endif

@@ -2,9 +2,12 @@
 
 #include "actor/egress_client_uv.h"
 #include "actor/egress_policy.h"
+#include "actor/egress_rules.h"
 #include "base/mem.h"
+#include "base/seal.h"
 #include "node/code.h"
 #include "node/node.h"
+#include "node/secret_values.h"
 #include "node/worker.h"
 #include "rpc/value.h"
 
@@ -126,19 +129,28 @@ static bool take_args(struct slice args, struct egress_fetch *ret)
     return true;
 }
 
-/* The list of who asks; false: there is none. */
-static bool take_allow(const struct code *c, const struct code_session *s, struct egress_fetch *ret)
+/* What who asks may; false: nothing. `secrets` is filled with what the fetch borrows from then on. */
+static bool take_rules(const struct code *c, const struct code_session *s, struct buf *secrets,
+                       struct egress_fetch *ret)
 {
     const char *detail;
     const struct address *a = code_session_address(s);
+    const struct cluster_view *v = worker_view(c->worker);
     if (code_session_is_run(s)) {
         ret->any_port = true;
         ret->allow = code_session_fetch_grant(s);
         return ret->allow.len > 0 && egress_list_check(ret->allow, &detail) == ERR_OK;
     }
-    const struct deployment *d = cluster_view_deployment(worker_view(c->worker), a->ns);
-    return d != NULL && egress_member_check(d->egress, &ret->allow, &detail) == ERR_OK &&
-           ret->allow.len > 0;
+    const struct deployment *d = cluster_view_deployment(v, a->ns);
+    if (d == NULL || egress_rules_check(d->egress, &detail) != ERR_OK) {
+        return false;
+    }
+    ret->allow = egress_rules_allow(d->egress);
+    ret->inject = egress_rules_inject(d->egress);
+    ret->rate = egress_rules_rate(d->egress);
+    secret_values_put(c->worker->node, v, a->ns, d->egress, secrets);
+    ret->secrets = buf_slice(secrets);
+    return ret->allow.len > 0;
 }
 
 void code_fetch_begin(struct code *c, struct code_incoming *in, struct slice args)
@@ -151,11 +163,13 @@ void code_fetch_begin(struct code *c, struct code_incoming *in, struct slice arg
                                .allow_private = c->worker->node->options->allow_private_targets,
                                .bytes_max = CODE_FETCH_BYTES_MAX,
                                .ms_max = CODE_FETCH_MS_MAX};
+    struct buf secrets = {0};
     if (!take_args(args, &ask)) {
         answer_err(in, ERR_BAD_REQUEST, "The request is malformed.");
         return;
     }
-    if (!take_allow(c, s, &ask)) {
+    if (!take_rules(c, s, &secrets, &ask)) {
+        seal_wipe(&secrets);
         c->fetches_denied++;
         answer_err(in, ERR_EGRESS_DENIED, "No host may be asked from here.");
         return;
@@ -166,6 +180,7 @@ void code_fetch_begin(struct code *c, struct code_incoming *in, struct slice arg
     f->has_body = !slice_equal_str(ask.method, "HEAD");
     in->user = f;
     enum err err = egress_uv_fetch(&c->egress, &f->request, &hooks, &ask);
+    seal_wipe(&secrets);
     if (err != ERR_OK) {
         mem_free(f);
         answer_err(in, err, NULL);

@@ -2,12 +2,13 @@
 
 #include <string.h>
 
+#include "actor/egress_rules.h"
 #include "actor/members.h"
 #include "base/address.h"
 #include "node/deployment.h"
 #include "rpc/value.h"
 
-enum { IDENTIFIER_BYTES_MAX = 63, HOST_BYTES_MAX = 253, PORT_DIGITS_MAX = 5 };
+enum { IDENTIFIER_BYTES_MAX = 63 };
 
 static const uint8_t no_entries[] = {0x80}; /* an empty map */
 
@@ -191,70 +192,26 @@ static enum err check_bindings(const struct deploy_body *b, struct decode_error 
     return err;
 }
 
-/* Egress: "host", "*.host", "*", each perhaps with ":port". */
-
-static bool is_port(struct slice s)
-{
-    uint32_t port = 0;
-    bool valid = s.len >= 1 && s.len <= PORT_DIGITS_MAX;
-    for (size_t i = 0; valid && i < s.len; i++) {
-        valid = s.data[i] >= '0' && s.data[i] <= '9';
-        port = 10 * port + (uint32_t)(s.data[i] - '0');
-    }
-    return valid && port >= 1 && port <= UINT16_MAX;
-}
-
-static bool is_host(struct slice s)
-{
-    bool valid = s.len >= 1 && s.len <= HOST_BYTES_MAX;
-    bool is_v6 = valid && s.data[0] == '[';
-    for (size_t i = 0; valid && i < s.len; i++) {
-        uint8_t c = s.data[i];
-        valid = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                c == '-' || c == '.' || c == '_' || (is_v6 && (c == ':' || c == '[' || c == ']'));
-    }
-    return valid && (!is_v6 || s.data[s.len - 1] == ']');
-}
-
-static bool is_allowable(struct slice s)
-{
-    const uint8_t *close = s.len > 0 && s.data[0] == '[' ? memchr(s.data, ']', s.len) : s.data;
-    if (close == NULL || s.len == 0) {
-        return false;
-    }
-    const uint8_t *colon = memchr(close, ':', s.len - (size_t)(close - s.data));
-    struct slice host = colon != NULL ? slice_of(s.data, (size_t)(colon - s.data)) : s;
-    if (colon != NULL && !is_port(slice_skip(s, host.len + 1))) {
-        return false;
-    }
-    return slice_equal_str(host, "*") ||
-           is_host(slice_has_prefix(host, SLICE("*.")) ? slice_skip(host, 2) : host);
-}
+/* Egress: actor/egress_rules.h. */
 
 static enum err check_egress(const struct deploy_body *b, struct decode_error *e)
 {
     struct slice allow;
-    struct slice item;
-    struct slice text;
+    const char *detail;
     if (b->egress.len == 0) {
         return ERR_OK;
     }
-    if (value_type(b->egress) != VALUE_MAP || value_count(b->egress) != 1 ||
-        !value_member(b->egress, "allow", &allow) || value_type(allow) != VALUE_ARRAY) {
-        return decode_fail(e, ERR_BAD_REQUEST, "egress is not {\"allow\": [host ...]}.");
+    if (!value_member(b->egress, "allow", &allow)) {
+        return decode_fail(e, ERR_BAD_REQUEST,
+                           "egress is not {\"allow\": [host ...]}, perhaps with inject and "
+                           "requests_per_minute.");
     }
     if (value_count(allow) > DEPLOY_ALLOWED_HOSTS_MAX) {
         return decode_too_large(e, "egress_hosts", DEPLOY_ALLOWED_HOSTS_MAX);
     }
-    struct value_iter it = value_items(allow);
-    while (value_next(&it, &item)) {
-        if (!value_get_str(item, &text) || !is_allowable(text)) {
-            return decode_fail(e, ERR_BAD_REQUEST,
-                               "egress allows hosts: a name, \"*.\" and a name, \":\" and a port "
-                               "after either.");
-        }
-    }
-    return ERR_OK;
+    return egress_rules_check(b->egress, &detail) == ERR_OK
+               ? ERR_OK
+               : decode_fail(e, ERR_BAD_REQUEST, "egress: %s.", detail);
 }
 
 /* The whole */

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actor/egress/rate.h"
 #include "actor/egress/scrubber.h"
 #include "actor/egress/source.h"
 #include "actor/egress_frame.h"
@@ -37,13 +38,6 @@ enum {
     BOX_MINTS_A_MINUTE = 300,
     BOX_REQUESTS_A_MINUTE = 6000, /* where no rule says */
 };
-
-/* Tokens that come back with time: at most `a_minute` of them at once. */
-struct rate {
-    uint64_t tokens_micro;
-    uint64_t since_ms;
-};
-bool rate_take(struct rate *r, uint32_t a_minute, uint64_t now_ms);
 
 /* Rules, shared by the box and by what began under them. */
 struct box_rules {

@@ -6,6 +6,7 @@
 
 #include <curl/curl.h>
 
+#include "actor/egress/rate.h"
 #include "actor/egress/source.h"
 #include "base/list.h"
 #include "base/slice.h"
@@ -26,8 +27,9 @@ struct pool {
     struct list link; /* of egress->pools */
     char *ns;
     size_t transfer_count;
-    uint64_t timer_ms; /* when libcurl wants to be called; UINT64_MAX: never */
-    uint64_t idle_ms;  /* since when there are no transfers */
+    struct rate requests; /* of a namespace's code */
+    uint64_t timer_ms;    /* when libcurl wants to be called; UINT64_MAX: never */
+    uint64_t idle_ms;     /* since when there are no transfers */
 };
 
 /* A socket of a pool, as long as it is watched: what epoll hands back. */

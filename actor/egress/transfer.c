@@ -42,10 +42,12 @@ static uint64_t sent_bytes(const struct transfer *t)
 static void record(struct transfer *t, struct slice code)
 {
     char host[HOST_BYTES];
+    struct buf names = {0};
     if (t->is_recorded || t->target.parts == NULL) {
         return;
     }
     t->is_recorded = true;
+    injection_put_names(&t->injection, &names);
     egress_put_record(
         &t->egress->out, t->id,
         &(struct egress_record){.ns = t->fetch.ns,
@@ -58,7 +60,9 @@ static void record(struct transfer *t, struct slice code)
                                 .sent_bytes = sent_bytes(t),
                                 .received_bytes = t->received_bytes,
                                 .ms = t->egress->now_ms - t->begun_ms,
-                                .code = code});
+                                .code = code,
+                                .secrets = buf_slice(&names)});
+    buf_done(&names);
 }
 
 static void free_transfer(struct transfer *t)
@@ -76,8 +80,14 @@ static void free_transfer(struct transfer *t)
     target_done(&t->target);
     target_done(&t->next);
     response_done(&t->response);
+    injection_done(&t->injection);
+    scrubber_done(&t->scrubber);
+    scrub_set_done(&t->scrub);
     inflater_free(t->inflater);
     buf_done(&t->waiting);
+    if (t->fetch.secrets.len > 0) {
+        explicit_bzero(t->frame.data, t->frame.len);
+    }
     buf_done(&t->frame);
     t->magic = 0;
     mem_free(t);
@@ -131,7 +141,15 @@ static void begin_hop(struct transfer *t)
         deny(t, private_sentence);
         return;
     }
-    enum err err = transfer_start_hop(t, &detail);
+    char text[INJECT_DETAIL_BYTES];
+    injection_done(&t->injection);
+    enum err err = injection_make(t->fetch.inject, t->fetch.secrets, slice_of_str(t->target.host),
+                                  t->target.port, &t->injection, text);
+    if (err != ERR_OK) {
+        fail(t, err, text);
+        return;
+    }
+    err = transfer_start_hop(t, &detail);
     if (err != ERR_OK) {
         fail(t, err, detail);
     }
@@ -177,6 +195,30 @@ static bool is_too_long(const struct transfer *t)
     return strtoull(digits, NULL, 10) > t->fetch.bytes_max;
 }
 
+/* A body of a host that was sent a secret, in which that could not be found again. */
+static bool is_opaque(const struct transfer *t)
+{
+    struct slice encoding;
+    if (t->injection.secret_count == 0 || !has_body(t) ||
+        !response_field(&t->response, "content-encoding", &encoding) ||
+        field_is_named(encoding, "identity")) {
+        return false;
+    }
+    struct inflater *i = inflater_new(encoding);
+    inflater_free(i);
+    return i == NULL;
+}
+
+/* Of what a server says in its head, and where it has led to. */
+static void scrub_head(struct transfer *t)
+{
+    if (!scrub_set_is_empty(&t->scrub)) {
+        scrub(&t->scrub, t->response.lines.data, t->response.lines.len);
+        scrub(&t->scrub, t->response.text.data, t->response.text.len);
+        scrub(&t->scrub, (uint8_t *)t->target.url, strlen(t->target.url));
+    }
+}
+
 static void answer(struct transfer *t)
 {
     struct slice encoding;
@@ -185,6 +227,7 @@ static void answer(struct transfer *t)
     if (has_body(t) && response_field(&t->response, "content-encoding", &encoding)) {
         t->inflater = inflater_new(encoding);
     }
+    scrub_head(t);
     response_put_fields(&t->response, t->inflater != NULL, &fields);
     field_append_text(&text, buf_slice(&t->response.text));
     egress_put_head(&t->egress->out, t->id,
@@ -211,6 +254,12 @@ enum err transfer_on_head(struct transfer *t, const char **ret_detail)
         return target_redirect(&t->target, location, &t->next, ret_detail) == ERR_OK
                    ? ERR_OK
                    : ERR_UNAVAILABLE;
+    }
+    if (is_opaque(t)) {
+        *ret_detail =
+            "The host was sent a secret, and answers in an encoding that cannot be looked "
+            "through.";
+        return ERR_UNAVAILABLE;
     }
     if (is_too_long(t)) {
         *ret_detail = "The response is too large.";
@@ -329,15 +378,25 @@ static bool may_tell_more(const struct transfer *t, bool is_short)
 void transfer_pump(struct transfer *t)
 {
     uint8_t bytes[EGRESS_CHUNK_BYTES_MAX];
-    size_t len;
+    size_t len = 0;
+    enum err err = ERR_OK;
     list_remove(&t->ready);
     if (t->state == TRANSFER_ASKING) {
         return;
     }
     size_t room = t->credit < sizeof bytes ? (size_t)t->credit : sizeof bytes;
-    enum err err = take(t, bytes, room, &len);
-    bool is_short = len < room;
+    size_t held = t->scrubber.held.len;
+    if (held >= room && held > 0) {
+        return; /* what is kept back needs more credit */
+    }
+    held = scrubber_begin(&t->scrubber, bytes);
+    err = take(t, bytes + held, room - held, &len);
+    bool is_short = len < room - held;
     bool is_end = is_drained(t, is_short);
+    len += held;
+    if (!scrub_set_is_empty(&t->scrub)) {
+        len = scrubber_end(&t->scrubber, bytes, len, is_end);
+    }
     t->told_bytes += len;
     t->credit -= len;
     if (t->told_bytes > t->fetch.bytes_max) {
@@ -405,6 +464,8 @@ static struct transfer *new_transfer(struct egress *e, struct slice frame, uint6
     enum err err = egress_frame_decode(buf_slice(&t->frame), &f);
     INVARIANT(err == ERR_OK); /* it was read once */
     t->fetch = f.fetch;
+    scrub_set_init(&t->scrub, t->fetch.secrets);
+    t->scrubber.set = &t->scrub;
     list_init(&t->ready);
     response_init(&t->response);
     map_add(&e->transfers, &t->node, hash_of_id(id));
@@ -439,6 +500,10 @@ void transfer_begin(struct egress *e, struct slice frame, const struct egress_fr
     enum err err = hop_init(&t->hop, t->fetch.method, &detail);
     if (err == ERR_OK) {
         err = target_parse(t->fetch.url, &t->target, &detail);
+    }
+    if (err == ERR_OK && t->fetch.rate > 0 && !rate_take(&p->requests, t->fetch.rate, e->now_ms)) {
+        err = ERR_RATE_LIMITED;
+        detail = "The namespace asks more often than its rules let it.";
     }
     if (err == ERR_OK) {
         begin_hop(t);

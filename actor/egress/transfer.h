@@ -18,8 +18,10 @@
 
 #include "actor/egress/hop.h"
 #include "actor/egress/inflater.h"
+#include "actor/egress/inject.h"
 #include "actor/egress/pool.h"
 #include "actor/egress/response.h"
+#include "actor/egress/scrubber.h"
 #include "actor/egress/target.h"
 #include "actor/egress_frame.h"
 #include "base/buf.h"
@@ -55,6 +57,7 @@ struct transfer {
     /* this hop */
     struct hop hop;
     struct target target;
+    struct injection injection;
     CURL *easy; /* while it is under way */
     struct curl_slist *fields;
     struct response response;
@@ -67,6 +70,8 @@ struct transfer {
     bool is_recorded;
 
     /* the body */
+    struct scrub_set scrub; /* of all hops */
+    struct scrubber scrubber;
     struct inflater *inflater; /* NULL: it is passed on as it comes */
     struct buf waiting;
     size_t waiting_at;

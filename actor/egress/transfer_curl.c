@@ -106,7 +106,9 @@ static int on_request(void *user, char *peer, char *self, int peer_port, int sel
 
 static bool is_sent(const struct transfer *t, struct slice name)
 {
-    return !field_is_ours(name) && (t->hop.sends_credentials || !field_is_credential(name)) &&
+    bool hides = t->injection.secret_count > 0 && field_is_named(name, "accept-encoding");
+    return !hides && !injection_has(&t->injection, name) && !field_is_ours(name) &&
+           (t->hop.sends_credentials || !field_is_credential(name)) &&
            (t->hop.sends_body || !field_is_of_body(name));
 }
 
@@ -119,14 +121,15 @@ static enum err append_line(struct curl_slist **list, const char *line)
 
 /* What libcurl would add by itself, where the request does not say it. */
 static enum err append_defaults(struct curl_slist **list, bool has_type, bool has_encoding,
-                                bool has_agent)
+                                bool has_agent, bool is_looked_through)
 {
     enum err err = append_line(list, "Expect:");
     if (err == ERR_OK && !has_type) {
         err = append_line(list, "Content-Type:");
     }
     if (err == ERR_OK && !has_encoding) {
-        err = append_line(list, "Accept-Encoding: " INFLATER_ENCODINGS);
+        err = append_line(list, is_looked_through ? "Accept-Encoding: identity"
+                                                  : "Accept-Encoding: " INFLATER_ENCODINGS);
     }
     if (err == ERR_OK && !has_agent) {
         err = append_line(list, "User-Agent: dormouse");
@@ -167,7 +170,14 @@ static enum err make_fields(struct transfer *t, struct curl_slist **list, const 
         }
     }
     buf_done(&line);
-    return err == ERR_OK ? append_defaults(list, has_type, has_encoding, has_agent) : err;
+    for (const char *at = NULL;
+         err == ERR_OK && (at = injection_next(&t->injection, at)) != NULL;) {
+        err = append_line(list, at);
+        has_agent = has_agent || injection_has(&t->injection, SLICE("user-agent"));
+    }
+    return err == ERR_OK ? append_defaults(list, has_type, has_encoding, has_agent,
+                                           t->injection.secret_count > 0)
+                         : err;
 }
 
 /* The request */

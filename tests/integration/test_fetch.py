@@ -233,6 +233,33 @@ def test_a_redirect_is_checked_again(asker, outside):
     assert outside.seen == [("GET", "/away")]
 
 
+def test_a_secret_is_put_on_and_code_never_sees_it(asking_node, outside):
+    """The server echoes `x-sent` in a header; the secret is scrubbed from it."""
+    client = asking_node.client
+    path = "/admin/v1/namespaces/app/secrets/KEY"
+    body = {"modules": {"main.js": CODE}, "main": "main.js",
+            "egress": {"allow": [outside.host], "inject": {"127.0.0.1": {"X-Sent": "k={{secret:KEY}}"}}}}
+    assert client.put("/v1/app", json=body).status == 200
+    actor = Class(client, "a", "app", "Asker")
+    assert actor.call("ask", outside.url + "/x").json["result"][1] == "unavailable"  # it is not set
+    assert outside.seen == []
+    assert client.put(path, json={"value": "real-secret"}).status == 204
+    mine = {"headers": {"x-sent": "mine"}}
+    assert actor.call("ask", outside.url + "/x", mine).json["result"][:2] == [200, "k=***********"]
+    assert client.put(path, json={"value": "another"}).status == 204
+    assert actor.call("ask", outside.url + "/x", mine).json["result"][:2] == [200, "k=*******"]
+    assert client.get("/v1/app").json["egress"] == body["egress"]
+
+
+def test_a_namespace_has_a_rate(asking_node, outside):
+    body = {"modules": {"main.js": CODE}, "main": "main.js",
+            "egress": {"allow": [outside.host], "requests_per_minute": 2}}
+    assert asking_node.client.put("/v1/app", json=body).status == 200
+    actor = Class(asking_node.client, "a", "app", "Asker")
+    results = [actor.call("ask", outside.url + "/x").json["result"][:2] for _ in range(4)]
+    assert results[:2] == [[200, ""], [200, ""]] and results[3][1] == "rate_limited", results
+
+
 def test_without_a_list_nothing_leaves(start_node, outside):
     node = start_node("--allow-private-targets")
     assert node.client.put("/v1/app", json={"modules": {"main.js": CODE}, "main": "main.js"}).status == 200

@@ -230,47 +230,10 @@ static void nothing_is_allowed_but_what_a_pattern_says(void **state)
     assert_false(egress_list_allows((struct slice){0}, SLICE("example.com"), 443, true));
 }
 
-static void a_deployment_without_egress_allows_nothing(void **state)
-{
-    (void)state;
-    struct slice list = SLICE("x");
-    const char *detail = NULL;
-    expect_err(egress_member_check((struct slice){0}, &list, &detail), ERR_OK);
-    assert_int_equal(list.len, 0);
-}
-
-static enum err check_member(const char *json, size_t *ret_count)
-{
-    struct slice list = {0};
-    const char *detail = NULL;
-    struct buf doc = document(json);
-    enum err err = egress_member_check(buf_slice(&doc), &list, &detail);
-    *ret_count = err == ERR_OK && list.len > 0 ? value_count(list) : 0;
-    buf_done(&doc);
-    return err;
-}
-
-static void the_member_of_a_deployment_has_a_list_and_nothing_else(void **state)
-{
-    (void)state;
-    size_t count;
-    expect_err(check_member("{}", &count), ERR_OK);
-    assert_int_equal(count, 0);
-    expect_err(check_member("{\"allow\":[\"a.example\",\"b.example\"]}", &count), ERR_OK);
-    assert_int_equal(count, 2);
-    expect_err(check_member("{\"allow\":\"a.example\"}", &count), ERR_BAD_REQUEST);
-    expect_err(check_member("{\"allow\":[\"a b\"]}", &count), ERR_BAD_REQUEST);
-    expect_err(check_member("{\"allowed\":[]}", &count), ERR_BAD_REQUEST);
-    expect_err(check_member("{\"allow\":[],\"inject\":{}}", &count), ERR_BAD_REQUEST);
-    expect_err(check_member("[]", &count), ERR_BAD_REQUEST);
-}
-
 TEST_MAIN(cmocka_unit_test(a_pattern_is_a_host_a_host_with_its_port_or_all_below_a_name),
           cmocka_unit_test(without_a_port_a_pattern_means_80_and_443_or_any_where_it_says_so),
           cmocka_unit_test(a_name_matches_itself_and_a_star_all_below_it),
           cmocka_unit_test(an_address_matches_in_each_of_its_forms),
           cmocka_unit_test(a_list_is_an_array_of_patterns),
           cmocka_unit_test(a_list_has_at_most_256_patterns),
-          cmocka_unit_test(nothing_is_allowed_but_what_a_pattern_says),
-          cmocka_unit_test(a_deployment_without_egress_allows_nothing),
-          cmocka_unit_test(the_member_of_a_deployment_has_a_list_and_nothing_else))
+          cmocka_unit_test(nothing_is_allowed_but_what_a_pattern_says))
