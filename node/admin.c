@@ -4,6 +4,7 @@
 #include "base/invariant.h"
 #include "base/mem.h"
 #include "node/answer.h"
+#include "node/audit.h"
 #include "node/cluster.h"
 #include "node/deploy.h"
 #include "node/deployed.h"
@@ -181,6 +182,9 @@ void admin_answer(struct worker *w, struct http_exchange *x, const struct route 
         return;
     case ROUTE_ROLLBACK:
         deployed_rollback(w, x, route->segments[0], token);
+        return;
+    case ROUTE_AUDIT:
+        audit_open(w, x, query, token);
         return;
     case ROUTE_SECRETS:
         secrets_list(w, x, route->segments[0]);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "node/audit.h"
 #include "node/code_checks.h"
 #include "node/code_fetch.h"
 #include "node/code_log.h"
@@ -292,6 +293,11 @@ static const struct code_hooks hooks = {.version = version_of,
 
 /* Life */
 
+static void on_egress_record(void *ctx, const struct egress_record *r)
+{
+    audit_record(ctx, r);
+}
+
 void code_open(struct code *c, struct worker *w)
 {
     static const uint64_t sizes[] = {CODE_CLASS_MEMORY_BYTES, CODE_RUN_MEMORY_BYTES};
@@ -299,7 +305,7 @@ void code_open(struct code *c, struct worker *w)
     list_init(&c->checks);
     code_host_init(&c->host, &w->registry, &hooks, c);
     isolates_open(&c->isolates, &w->loop, w->node->launch, sizes, sizeof sizes / sizeof sizes[0]);
-    egress_uv_open(&c->egress, &w->loop, w->node->launch, NULL, NULL);
+    egress_uv_open(&c->egress, &w->loop, w->node->launch, on_egress_record, w);
 }
 
 void code_tell(struct code *c, struct code_report *ret)

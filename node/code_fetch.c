@@ -1,10 +1,13 @@
 #include "node/code_fetch.h"
 
+#include <string.h>
+
 #include "actor/egress_client_uv.h"
 #include "actor/egress_policy.h"
 #include "actor/egress_rules.h"
 #include "base/mem.h"
 #include "base/seal.h"
+#include "node/audit.h"
 #include "node/code.h"
 #include "node/node.h"
 #include "node/secret_values.h"
@@ -153,6 +156,18 @@ static bool take_rules(const struct code *c, const struct code_session *s, struc
     return ret->allow.len > 0;
 }
 
+/* As it was asked for; nobody has looked at it. */
+static struct slice host_of(struct slice url)
+{
+    const uint8_t *begin = url.len > 0 ? memmem(url.data, url.len, "://", 3) : NULL;
+    struct slice rest = begin != NULL ? slice_skip(url, (size_t)(begin - url.data) + 3) : url;
+    size_t len = 0;
+    while (len < rest.len && len < 256 && strchr("/?#@", rest.data[len]) == NULL) {
+        len++;
+    }
+    return slice_of(rest.data, len);
+}
+
 void code_fetch_begin(struct code *c, struct code_incoming *in, struct slice args)
 {
     const struct code_session *s = in->session;
@@ -171,6 +186,12 @@ void code_fetch_begin(struct code *c, struct code_incoming *in, struct slice arg
     if (!take_rules(c, s, &secrets, &ask)) {
         seal_wipe(&secrets);
         c->fetches_denied++;
+        audit_record(c->worker, &(struct egress_record){.ns = a->ns,
+                                                        .class = a->class,
+                                                        .actor = a->id,
+                                                        .method = ask.method,
+                                                        .host = host_of(ask.url),
+                                                        .code = SLICE("egress_denied")});
         answer_err(in, ERR_EGRESS_DENIED, "No host may be asked from here.");
         return;
     }

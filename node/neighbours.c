@@ -231,6 +231,10 @@ static enum err take_member_message(struct worker *w, uint32_t from, const struc
         return listings_take_ask(&w->listings, from, m->payload);
     case PEER_KIND_LISTING_ANSWER:
         return listings_take_answer(&w->listings, from, m->payload);
+    case PEER_KIND_AUDIT_ASK:
+        return audits_take_ask(&w->audits, from, m->payload);
+    case PEER_KIND_AUDIT_ANSWER:
+        return audits_take_answer(&w->audits, from, m->payload);
     case PEER_KIND_FRESH_ASK:
     case PEER_KIND_FRESH_ANSWER:
         return glances_take(&w->glances, from, m);
@@ -325,6 +329,7 @@ static void on_lost(void *ctx, uint32_t node)
     courier_on_lost(&worker->courier, node);
     orders_on_lost(&worker->orders, node);
     listings_on_lost(&worker->listings, node);
+    audits_on_lost(&worker->audits, node);
     sink_peers_on_lost(&worker->sink_peers, node);
     watch_relays_on_lost(&worker->relays, node);
     sockets_on_lost(&worker->sockets, node);

@@ -8,6 +8,7 @@
  *                                            --ORDER, OUTCOME-->   orders (worker 0)
  *                                            --SOCKET_UP, _DOWN-->     sockets
  *                                            --LISTING_ASK, _ANSWER--> listings (worker 0)
+ *                                            --AUDIT_ASK, _ANSWER--> audits (worker 0)
  *                                            --LOG_WANT, _LINES--> log_peers (worker 0)
  *
  * Who may speak (node/standing.h): whoever has a certificate of the cluster's CA may connect, but for a

@@ -505,6 +505,7 @@ static int run_workers(struct node *n, const sigset_t *signals)
 {
     board_init(&n->board, n->data.shard_count);
     log_board_init(&n->logs, worker_wake, n);
+    audit_log_init(&n->audit, n->options->data, n->id);
     n->life = random_u64() | 1;
     peers_shared_init(&n->peers_shared, n->worker_count);
     n->workers = mem_zalloc(n->worker_count * sizeof *n->workers);
@@ -518,6 +519,7 @@ static int run_workers(struct node *n, const sigset_t *signals)
     free_rings(n);
     mem_free(n->workers);
     log_board_done(&n->logs);
+    audit_log_done(&n->audit);
     board_done(&n->board);
     return status;
 }

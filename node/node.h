@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "actor/launch.h"
+#include "node/audit_log.h"
 #include "node/board.h"
 #include "node/cluster_plan.h"
 #include "node/cluster_start.h"
@@ -39,6 +40,7 @@ struct node {
     struct peers_shared peers_shared;
     struct board board;
     struct log_board logs;
+    struct audit_log audit;
 
     bool opens_admin; /* the file OPEN_ADMIN_FILE is in the data directory */
     uint32_t worker_count;

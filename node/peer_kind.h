@@ -31,6 +31,8 @@ enum peer_kind {
     PEER_KIND_SOCKET_DOWN = 23,
     PEER_KIND_LOG_WANT = 24, /* node/log_wire.h; the second on the bulk connection */
     PEER_KIND_LOG_LINES = 25,
+    PEER_KIND_AUDIT_ASK = 40, /* node/audit.h; 26 to 39 are taken by others */
+    PEER_KIND_AUDIT_ANSWER = 41,
 };
 
 #endif

@@ -127,6 +127,8 @@ enum err snapshots_take(struct snapshots *s, uint32_t from, const struct peer_me
     case PEER_KIND_SOCKET_DOWN:
     case PEER_KIND_LOG_WANT:
     case PEER_KIND_LOG_LINES:
+    case PEER_KIND_AUDIT_ASK:
+    case PEER_KIND_AUDIT_ANSWER:
     case PEER_KIND_LISTING_ASK:
     case PEER_KIND_LISTING_ANSWER:
     case PEER_KIND_FRESH_ASK:

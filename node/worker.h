@@ -26,6 +26,7 @@
 #include "actor/scheduler.h"
 #include "base/identity_cache.h"
 #include "base/list.h"
+#include "node/audit.h"
 #include "node/board.h"
 #include "node/cluster_view.h"
 #include "node/code.h"
@@ -150,6 +151,7 @@ struct worker {
     struct orders orders;       /* likewise */
     struct listings listings;   /* likewise */
     struct log_peers log_peers; /* likewise */
+    struct audits audits;       /* likewise */
     struct cluster_view *view;  /* as this worker last saw it: see worker_view */
     uint64_t view_number;
     struct listener listener;

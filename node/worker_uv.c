@@ -168,6 +168,7 @@ static void on_wake(uv_async_t *async)
     (void)worker_read_clocks(w);
     engine_poll(w->engine);
     sideline_poll(&w->sideline);
+    audits_poll(&w->audits);
     if (worker_run_tasks(w)) {
         (void)uv_async_send(&w->wake);
     }
@@ -193,6 +194,7 @@ static void after_sleep(uv_check_t *check)
     sockets_tick(&w->sockets, now_ms, wall_ms);
     orders_tick(&w->orders, now_ms);
     listings_tick(&w->listings, now_ms);
+    audits_tick(&w->audits, now_ms);
     log_peers_tick(&w->log_peers, now_ms);
     worker_renew_tls(w);
     if (now_ms >= w->next_report_ms) {
@@ -227,6 +229,7 @@ static void arm_timer(struct worker *w, uint64_t now_ms, uint64_t tick_ms)
     next_ms = earlier(next_ms, steward_next_ms(&w->steward));
     next_ms = earlier(next_ms, orders_next_ms(&w->orders));
     next_ms = earlier(next_ms, listings_next_ms(&w->listings));
+    next_ms = earlier(next_ms, audits_next_ms(&w->audits));
     next_ms = earlier(next_ms, now_ms + tick_ms);
     if (w->timer_ms <= next_ms && w->timer_ms > now_ms) {
         return; /* fires early enough */
@@ -357,6 +360,7 @@ static void *run(void *arg)
     code_host_attach_sockets(&w->code.host, &w->sockets.owner.sets);
     orders_init(&w->orders, w);
     listings_init(&w->listings, w);
+    audits_init(&w->audits, w);
     log_peers_init(&w->log_peers, w);
     scheduler_init(&w->scheduler, &w->registry, &w->webhooks);
     w->scheduler.submit_code = submit_timer;
@@ -393,6 +397,7 @@ static void *run(void *arg)
     snapshots_stop(&w->snapshots);
     engine_close(w->engine);
     listings_done(&w->listings);
+    audits_done(&w->audits);
     glances_done(&w->glances);
     snapshots_done(&w->snapshots);
     records_done(&w->records);
