@@ -1,5 +1,7 @@
 #include "actor/egress_client.h"
 
+#include <string.h>
+
 #include "base/invariant.h"
 
 /* Of the fields of a request, and of a list of patterns, as documents. */
@@ -118,7 +120,11 @@ enum err egress_client_fetch(struct egress_client *c, struct egress_request *r,
                                  .frame_bytes = frame.len};
     c->request_bytes += r->frame_bytes;
     map_add(&c->requests, &r->node, hash_of_id(r->id));
-    send(c, &frame);
+    c->hooks->send(c->ctx, buf_slice(&frame));
+    if (f->secrets.len > 0) {
+        explicit_bzero(frame.data, frame.cap);
+    }
+    buf_done(&frame);
     return ERR_OK;
 }
 
@@ -145,6 +151,90 @@ void egress_client_cancel(struct egress_client *c, struct egress_request *r)
     if (c->is_running) { /* else egress_client_lost is further up the stack */
         egress_put_cancel(&frame, r->id);
         send(c, &frame);
+    }
+}
+
+/* Boxes */
+
+/* What the process would not read is not sent: it would end of it. */
+static bool is_read(const struct buf *frame)
+{
+    struct egress_frame read;
+    return egress_frame_decode(slice_skip(buf_slice(frame), CHANNEL_HEAD_BYTES), &read) == ERR_OK;
+}
+
+static void wipe(struct buf *frame)
+{
+    if (frame->data != NULL) {
+        explicit_bzero(frame->data, frame->cap);
+    }
+    buf_done(frame);
+}
+
+static void send_ca(struct egress_client *c, const struct egress_ca *ca)
+{
+    struct buf frame = {0};
+    if (!c->has_ca) {
+        egress_put_ca(&frame, ca);
+        c->hooks->send(c->ctx, buf_slice(&frame));
+        wipe(&frame);
+        c->has_ca = true;
+    }
+}
+
+enum err egress_client_box_open(struct egress_client *c, struct egress_box *b,
+                                const struct egress_box_open *o, const struct egress_ca *ca,
+                                const int fds[EGRESS_BOX_SOCKETS], uint64_t now_ms)
+{
+    PRE(b->id == 0);
+
+    struct buf frame = {0};
+    if (c->box_count >= EGRESS_BOXES_MAX) {
+        return ERR_OVERLOADED;
+    }
+    egress_put_box_open(&frame, c->last_id + 1, o);
+    enum err err = !is_read(&frame) ? ERR_BAD_REQUEST : !run(c, now_ms) ? ERR_UNAVAILABLE : ERR_OK;
+    if (err == ERR_OK) {
+        send_ca(c, ca);
+        err = c->hooks->send_sockets(c->ctx, buf_slice(&frame), fds) ? ERR_OK : ERR_UNAVAILABLE;
+    }
+    wipe(&frame);
+    if (err == ERR_OK) {
+        b->id = ++c->last_id;
+        list_init(&b->link);
+        list_append(&c->boxes, &b->link);
+        c->box_count++;
+    }
+    return err;
+}
+
+enum err egress_client_box_rules(struct egress_client *c, const struct egress_box *b,
+                                 const struct egress_box_rules *r)
+{
+    struct buf frame = {0};
+    egress_put_box_rules(&frame, b->id, r);
+    bool good = is_read(&frame);
+    if (good && b->id != 0) {
+        c->hooks->send(c->ctx, buf_slice(&frame));
+    }
+    wipe(&frame);
+    return good ? ERR_OK : ERR_BAD_REQUEST;
+}
+
+static void forget_box(struct egress_client *c, struct egress_box *b)
+{
+    list_remove(&b->link);
+    b->id = 0;
+    c->box_count--;
+}
+
+void egress_client_box_close(struct egress_client *c, struct egress_box *b)
+{
+    struct buf frame = {0};
+    if (b->id != 0) {
+        egress_put_box_close(&frame, b->id);
+        send(c, &frame);
+        forget_box(c, b);
     }
 }
 
@@ -264,7 +354,12 @@ void egress_client_lost(struct egress_client *c, uint64_t now_ms)
     c->restart_ms = gave_way ? now_ms : now_ms + restart_delay_ms(c);
     c->is_running = false;
     c->is_greeted = false;
+    c->has_ca = false;
     channel_inbox_done(&c->inbox);
+    struct egress_box *b;
+    while ((b = LIST_FIRST(&c->boxes, struct egress_box, link)) != NULL) {
+        forget_box(c, b);
+    }
     struct map_node *n;
     while ((n = map_first(&c->requests)) != NULL) { /* what is asked meanwhile is refused */
         on_fail(c, CONTAINER_OF(n, struct egress_request, node), &fail);
@@ -275,6 +370,7 @@ void egress_client_lost(struct egress_client *c, uint64_t now_ms)
 void egress_client_init(struct egress_client *c, const struct egress_client_hooks *hooks, void *ctx)
 {
     *c = (struct egress_client){.hooks = hooks, .ctx = ctx};
+    list_init(&c->boxes);
     channel_inbox_init(&c->inbox);
 }
 

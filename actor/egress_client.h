@@ -26,11 +26,13 @@
 #include "actor/egress_frame.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "base/map.h"
 
 enum {
     EGRESS_REQUESTS_MAX = 512,            /* under way; the process takes as many */
     EGRESS_REQUESTS_BYTES_MAX = 64 << 20, /* of their frames */
+    EGRESS_BOXES_MAX = 512,               /* sandboxes; the process takes as many */
     EGRESS_RESTART_MS = 100,              /* the first time; doubled each time it dies soon */
     EGRESS_RESTART_MS_MAX = 10 * 1000,
     EGRESS_STEADY_MS = 60 * 1000, /* who has run for so long did not die soon */
@@ -56,10 +58,20 @@ struct egress_request {
     bool has_head;
 };
 
+/* A sandbox whose requests the process takes; embedded by who opens it. The process may end: then no box is open,
+ * and who opened it does so again. The fields are the client's. */
+struct egress_box {
+    struct list link;
+    uint64_t id; /* in the process; 0: it is not open */
+};
+
 /* Of the worker. */
 struct egress_client_hooks {
     bool (*start)(void *ctx); /* a process with its channel; false: there can be none */
     void (*send)(void *ctx, struct slice bytes); /* on the channel; copied */
+    /* Likewise, with EGRESS_BOX_SOCKETS descriptors at its first byte, of which it makes its own copies. False: they
+     * cannot be sent. */
+    bool (*send_sockets)(void *ctx, struct slice bytes, const int *fds);
     void (*record)(void *ctx, const struct egress_record *r);
 };
 
@@ -81,6 +93,9 @@ struct egress_client {
     uint32_t layers; /* that the process is locked down by, of enum egress_layer */
     struct map requests;
     size_t request_bytes;
+    struct list boxes; /* open */
+    size_t box_count;
+    bool has_ca; /* the process does */
     uint64_t last_id;
     struct channel_inbox inbox;
     uint64_t started_ms;
@@ -106,6 +121,15 @@ void egress_client_credit(struct egress_client *c, struct egress_request *r, uin
 
 /* Nothing more comes, and the request is its owner's again. */
 void egress_client_cancel(struct egress_client *c, struct egress_request *r);
+
+/* ERR_OVERLOADED, ERR_UNAVAILABLE: as of a fetch; ERR_BAD_REQUEST: the rules are none. `fds` stay the caller's. */
+enum err egress_client_box_open(struct egress_client *c, struct egress_box *b,
+                                const struct egress_box_open *o, const struct egress_ca *ca,
+                                const int fds[EGRESS_BOX_SOCKETS], uint64_t now_ms) MUST_CHECK;
+/* For requests that begin from now on. A box that is not open gets its rules when it is opened. ERR_BAD_REQUEST. */
+enum err egress_client_box_rules(struct egress_client *c, const struct egress_box *b,
+                                 const struct egress_box_rules *r) MUST_CHECK;
+void egress_client_box_close(struct egress_client *c, struct egress_box *b);
 
 /* What came on the channel. ERR_CORRUPT: the caller ends the channel, and calls egress_client_lost. */
 enum err egress_client_feed(struct egress_client *c, struct slice bytes) MUST_CHECK;

@@ -10,7 +10,10 @@
 #include "actor/launch.h"
 #include "base/buf.h"
 
-enum { EGRESS_UV_MAGIC = 0x65677203 };
+enum {
+    EGRESS_UV_MAGIC = 0x65677203,
+    EGRESS_UV_RETRY_MS = 5, /* for descriptors, where the channel is full */
+};
 
 struct egress_uv_channel;
 

@@ -5,6 +5,7 @@
 #include "base/endian.h"
 #include "base/invariant.h"
 #include "base/mem.h"
+#include "node/record.h"
 #include "rpc/value.h"
 
 struct cluster_view *cluster_view_new(void)
@@ -39,6 +40,8 @@ void cluster_view_unref(struct cluster_view *v)
         secret_done(&v->secrets[i]);
     }
     mem_free(v->secrets);
+    bytes_unref(v->egress_ca_cert);
+    bytes_unref(v->egress_ca_sealed);
     deployments_done(&v->deployments);
     mem_free(v);
 }
@@ -105,6 +108,21 @@ static enum err add_secret(struct cluster_view *v, struct slice name, struct sli
     enum err err = secret_decode(name, payload, &v->secrets[v->secret_count]);
     v->secret_count += err == ERR_OK ? 1 : 0;
     return err;
+}
+
+static enum err add_egress_ca(struct cluster_view *v, struct slice payload)
+{
+    struct slice member;
+    struct slice cert;
+    struct slice sealed;
+    if (!record_is_map(payload) || !value_member(payload, "cert", &member) ||
+        !value_get_bin(member, &cert) || !value_member(payload, "sealed", &member) ||
+        !value_get_bin(member, &sealed)) {
+        return ERR_CORRUPT;
+    }
+    v->egress_ca_cert = bytes_new(cert);
+    v->egress_ca_sealed = bytes_new(sealed);
+    return ERR_OK;
 }
 
 const struct secret *cluster_view_secrets(const struct cluster_view *v, struct slice ns,
@@ -190,6 +208,9 @@ enum err cluster_view_add(struct cluster_view *v, struct slice name, struct slic
     }
     if (slice_has_prefix(name, SLICE("deployment/"))) {
         return deployments_add(&v->deployments, name, payload);
+    }
+    if (slice_equal_str(name, EGRESS_CA_RECORD)) {
+        return add_egress_ca(v, payload);
     }
     if (slice_has_prefix(name, SLICE("secret/"))) {
         return add_secret(v, name, payload);

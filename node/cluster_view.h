@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/map.h"
 #include "node/deployments.h"
@@ -36,7 +37,12 @@ struct cluster_view {
     struct deployments deployments;
     struct secret *secrets; /* by the names of their records: those of a namespace in a row */
     size_t secret_count;
+    struct bytes *egress_ca_cert;   /* PEM (node/broker.h); NULL: there is none yet */
+    struct bytes *egress_ca_sealed; /* its key */
 };
+
+/* The record of the last two: {"cert","sealed"}. */
+#define EGRESS_CA_RECORD "egress-ca"
 
 /* Lets one node join until it expires. */
 struct join_token {

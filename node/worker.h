@@ -28,6 +28,7 @@
 #include "base/list.h"
 #include "node/audit.h"
 #include "node/board.h"
+#include "node/broker.h"
 #include "node/cluster_view.h"
 #include "node/code.h"
 #include "node/courier.h"
@@ -134,6 +135,7 @@ struct worker {
     struct engine *engine;
     struct registry registry;
     struct code code;
+    struct broker broker;
     struct courier courier;
     struct forward forward;
     struct glances glances;

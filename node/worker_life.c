@@ -134,6 +134,7 @@ static void drain(struct worker *w)
     courier_stop(&w->courier);
     listings_stop(&w->listings, clock_mono_ms());
     audits_stop(&w->audits);
+    broker_stop(&w->broker);
     log_streams_end_all(w);
     log_peers_stop(&w->log_peers);
     watch_stream_end_all(w);
@@ -148,7 +149,8 @@ static bool has_answered_all(const struct worker *w)
 {
     return !w->is_listening && w->away_count == 0 && w->code.call_count == 0 &&
            ((w->forward.visitor_count == 0 && listings_are_idle(&w->listings) &&
-             audits_are_idle(&w->audits) && sockets_are_quiet(&w->sockets)) ||
+             audits_are_idle(&w->audits) && broker_is_idle(&w->broker) &&
+             sockets_are_quiet(&w->sockets)) ||
             clock_mono_ms() >= w->drain_ms);
 }
 

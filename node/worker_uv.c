@@ -195,6 +195,7 @@ static void after_sleep(uv_check_t *check)
     orders_tick(&w->orders, now_ms);
     listings_tick(&w->listings, now_ms);
     audits_tick(&w->audits, now_ms);
+    broker_tick(&w->broker, now_ms);
     log_peers_tick(&w->log_peers, now_ms);
     worker_renew_tls(w);
     if (now_ms >= w->next_report_ms) {
@@ -230,6 +231,7 @@ static void arm_timer(struct worker *w, uint64_t now_ms, uint64_t tick_ms)
     next_ms = earlier(next_ms, orders_next_ms(&w->orders));
     next_ms = earlier(next_ms, listings_next_ms(&w->listings));
     next_ms = earlier(next_ms, audits_next_ms(&w->audits));
+    next_ms = earlier(next_ms, broker_next_ms(&w->broker));
     next_ms = earlier(next_ms, now_ms + tick_ms);
     if (w->timer_ms <= next_ms && w->timer_ms > now_ms) {
         return; /* fires early enough */
@@ -361,6 +363,7 @@ static void *run(void *arg)
     orders_init(&w->orders, w);
     listings_init(&w->listings, w);
     audits_init(&w->audits, w);
+    broker_init(&w->broker, w);
     log_peers_init(&w->log_peers, w);
     scheduler_init(&w->scheduler, &w->registry, &w->webhooks);
     w->scheduler.submit_code = submit_timer;
@@ -398,6 +401,7 @@ static void *run(void *arg)
     engine_close(w->engine);
     listings_done(&w->listings);
     audits_done(&w->audits);
+    broker_done(&w->broker);
     glances_done(&w->glances);
     snapshots_done(&w->snapshots);
     records_done(&w->records);

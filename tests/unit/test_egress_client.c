@@ -31,6 +31,8 @@ struct world {
     struct channel_inbox sent;
     struct buf kinds; /* of the frames that were sent */
     uint64_t last_id;
+    uint32_t handovers;
+    bool can_send_sockets;
     struct buf array;
     struct asker askers[REQUESTS];
 };
@@ -65,7 +67,16 @@ static void record(void *ctx, const struct egress_record *r)
     w->records++;
 }
 
-static const struct egress_client_hooks client_hooks = {start, send, record};
+static bool send_sockets(void *ctx, struct slice bytes, const int *fds)
+{
+    struct world *w = ctx;
+    assert_int_equal(fds[EGRESS_BOX_DNS], 13);
+    w->handovers++;
+    send(ctx, bytes);
+    return w->can_send_sockets;
+}
+
+static const struct egress_client_hooks client_hooks = {start, send, send_sockets, record};
 
 static enum err ask(struct world *w, size_t i, uint64_t now_ms);
 
@@ -517,19 +528,89 @@ static void records_are_counted_and_passed_on(void **state)
     free_world(w);
 }
 
-TEST_MAIN(cmocka_unit_test(the_process_is_started_by_the_first_request_alone),
-          cmocka_unit_test(a_response_goes_to_who_asked_whatever_the_order),
-          cmocka_unit_test(a_failure_ends_its_request_alone),
-          cmocka_unit_test(nothing_comes_for_a_request_that_was_cancelled),
-          cmocka_unit_test(a_513th_request_is_refused),
-          cmocka_unit_test(bodies_under_way_are_bounded_together),
-          cmocka_unit_test(what_the_process_would_not_read_is_not_sent),
-          cmocka_unit_test(the_process_may_say_no_more_than_there_is_credit_for),
-          cmocka_unit_test(what_makes_no_sense_is_corrupt),
-          cmocka_unit_test(all_that_is_under_way_fails_with_the_process_and_may_be_tried_again),
-          cmocka_unit_test(who_asks_again_from_its_failure_is_refused_until_there_is_a_new_process),
-          cmocka_unit_test(whoever_fails_with_the_process_may_cancel_the_others),
-          cmocka_unit_test(a_process_that_dies_soon_is_started_later_each_time),
-          cmocka_unit_test(one_that_cannot_be_started_is_tried_later),
-          cmocka_unit_test(one_that_gives_way_while_it_has_nothing_to_do_is_replaced_at_once),
-          cmocka_unit_test(records_are_counted_and_passed_on))
+/* Sandboxes */
+
+static enum err open_box(struct world *w, struct egress_box *b, struct slice rules, uint64_t now_ms)
+{
+    static const int fds[EGRESS_BOX_SOCKETS] = {10, 11, 12, 13};
+    const struct egress_ca ca = {.cert = SLICE("cert"), .key = SLICE("key")};
+    const struct egress_box_open o = {
+        .ns = SLICE("app"), .class = SLICE("Agent"), .actor = SLICE("a"), .rules.rules = rules};
+    *b = (struct egress_box){.id = 0};
+    return egress_client_box_open(&w->client, b, &o, &ca, fds, now_ms);
+}
+
+static void
+a_sandbox_is_opened_with_its_sockets_and_the_first_one_brings_the_authority(void **state)
+{
+    static const uint8_t kinds[] = {EGRESS_CA, EGRESS_BOX_OPEN, EGRESS_BOX_OPEN, EGRESS_BOX_RULES,
+                                    EGRESS_BOX_CLOSE};
+    (void)state;
+    struct world *w = new_world();
+    struct egress_box one;
+    struct egress_box other;
+    const struct egress_box_rules rules = {.allow_private = true};
+    w->can_send_sockets = true;
+    expect_err(open_box(w, &one, (struct slice){0}, 0), ERR_OK);
+    expect_err(open_box(w, &other, (struct slice){0}, 0), ERR_OK);
+    assert_true(one.id == 1 && other.id == 2 && w->handovers == 2 && w->client.box_count == 2);
+    expect_err(egress_client_box_rules(&w->client, &one, &rules), ERR_OK);
+    egress_client_box_close(&w->client, &one);
+    egress_client_box_close(&w->client, &one);
+    assert_true(one.id == 0 && w->client.box_count == 1);
+    expect_slice(buf_slice(&w->kinds), slice_of(kinds, sizeof kinds));
+    free_world(w);
+}
+
+static void no_sandbox_is_open_once_the_process_has_ended(void **state)
+{
+    (void)state;
+    struct world *w = new_world();
+    struct egress_box box;
+    w->can_send_sockets = true;
+    expect_err(open_box(w, &box, (struct slice){0}, 0), ERR_OK);
+    greet(w);
+    egress_client_lost(&w->client, 10);
+    assert_true(box.id == 0 && w->client.box_count == 0);
+    buf_clear(&w->kinds);
+    expect_err(open_box(w, &box, (struct slice){0}, 20 * 1000), ERR_OK);
+    assert_int_equal(w->kinds.data[0], EGRESS_CA); /* the new process has none */
+    free_world(w);
+}
+
+static void a_sandbox_that_cannot_be_opened_is_not_there(void **state)
+{
+    (void)state;
+    struct world *w = new_world();
+    struct egress_box box;
+    struct buf rules = {0};
+    value_put_text(&rules, "none");
+    w->can_send_sockets = true;
+    expect_err(open_box(w, &box, buf_slice(&rules), 0), ERR_BAD_REQUEST);
+    w->can_send_sockets = false;
+    expect_err(open_box(w, &box, (struct slice){0}, 0), ERR_UNAVAILABLE);
+    assert_true(box.id == 0 && w->client.box_count == 0);
+    buf_done(&rules);
+    free_world(w);
+}
+
+TEST_MAIN(
+    cmocka_unit_test(a_sandbox_is_opened_with_its_sockets_and_the_first_one_brings_the_authority),
+    cmocka_unit_test(no_sandbox_is_open_once_the_process_has_ended),
+    cmocka_unit_test(a_sandbox_that_cannot_be_opened_is_not_there),
+    cmocka_unit_test(the_process_is_started_by_the_first_request_alone),
+    cmocka_unit_test(a_response_goes_to_who_asked_whatever_the_order),
+    cmocka_unit_test(a_failure_ends_its_request_alone),
+    cmocka_unit_test(nothing_comes_for_a_request_that_was_cancelled),
+    cmocka_unit_test(a_513th_request_is_refused),
+    cmocka_unit_test(bodies_under_way_are_bounded_together),
+    cmocka_unit_test(what_the_process_would_not_read_is_not_sent),
+    cmocka_unit_test(the_process_may_say_no_more_than_there_is_credit_for),
+    cmocka_unit_test(what_makes_no_sense_is_corrupt),
+    cmocka_unit_test(all_that_is_under_way_fails_with_the_process_and_may_be_tried_again),
+    cmocka_unit_test(who_asks_again_from_its_failure_is_refused_until_there_is_a_new_process),
+    cmocka_unit_test(whoever_fails_with_the_process_may_cancel_the_others),
+    cmocka_unit_test(a_process_that_dies_soon_is_started_later_each_time),
+    cmocka_unit_test(one_that_cannot_be_started_is_tried_later),
+    cmocka_unit_test(one_that_gives_way_while_it_has_nothing_to_do_is_replaced_at_once),
+    cmocka_unit_test(records_are_counted_and_passed_on))

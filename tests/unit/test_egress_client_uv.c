@@ -5,11 +5,15 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/invariant.h"
 #include "base/mem.h"
+#include "rpc/tls_mint.h"
 #include "rpc/value.h"
 #include "tests/lib/test.h"
 
@@ -266,7 +270,84 @@ static void a_program_that_is_missing_is_like_one_that_dies(void **state)
     free_world(w);
 }
 
+/* A sandbox: sockets of this network stand in for those of its own. */
+
+static int socket_on_loopback(int type, uint16_t *ret_port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_true(type == SOCK_DGRAM || listen(fd, 8) == 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
+/* What the broker answers; the loop brings it the sockets meanwhile. */
+static void ask_as_guest(struct world *w, uint16_t port, char *ret, size_t cap)
+{
+    static const char ask_evil[] = "GET / HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n";
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ssize_t n = -1;
+    size_t len = 0;
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(send(fd, ask_evil, sizeof ask_evil - 1, 0), sizeof ask_evil - 1);
+    while (n != 0) {
+        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+        n = recv(fd, ret + len, cap - 1 - len, MSG_DONTWAIT);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    ret[len] = '\0';
+    (void)close(fd);
+}
+
+static void
+a_sandbox_gets_through_with_its_sockets_and_again_after_the_process_has_died(void **state)
+{
+    (void)state;
+    struct world *w = new_world();
+    int fds[EGRESS_BOX_SOCKETS];
+    uint16_t ports[EGRESS_BOX_SOCKETS];
+    struct buf cert = {0};
+    struct buf key = {0};
+    char reply[2048];
+    for (int i = 0; i < EGRESS_BOX_SOCKETS; i++) {
+        fds[i] = socket_on_loopback(i == EGRESS_BOX_DNS ? SOCK_DGRAM : SOCK_STREAM, &ports[i]);
+    }
+    tls_ca_make(clock_wall_ms(), &cert, &key);
+    const struct egress_ca ca = {.cert = buf_slice(&cert), .key = buf_slice(&key)};
+    const struct egress_box_open o = {.ns = SLICE("app"), .sandbox = SLICE("dev")};
+    for (uint64_t life = 1; life <= 2; life++) {
+        struct egress_box box = {.id = 0};
+        expect_err(egress_client_box_open(&w->egress.client, &box, &o, &ca, fds,
+                                          uv_now(&w->loop) + (life - 1) * EGRESS_RESTART_MS),
+                   ERR_OK);
+        ask_as_guest(w, ports[EGRESS_BOX_HTTP], reply, sizeof reply);
+        assert_true(strncmp(reply, "HTTP/1.1 403 ", 13) == 0);
+        assert_non_null(strstr(reply, "egress_denied"));
+        while (w->records < life) {
+            (void)uv_run(&w->loop, UV_RUN_ONCE);
+        }
+        kill_process();
+        while (box.id != 0) {
+            (void)uv_run(&w->loop, UV_RUN_ONCE);
+        }
+        while (waitpid(-1, NULL, WNOHANG) == 0) {
+        }
+    }
+    for (int i = 0; i < EGRESS_BOX_SOCKETS; i++) {
+        (void)close(fds[i]);
+    }
+    buf_done(&cert);
+    buf_done(&key);
+    free_world(w);
+}
+
 TEST_MAIN(
+    cmocka_unit_test(a_sandbox_gets_through_with_its_sockets_and_again_after_the_process_has_died),
     cmocka_unit_test(a_response_comes_through_the_process),
     cmocka_unit_test(what_is_under_way_fails_when_the_process_dies_and_the_next_has_a_new_one),
     cmocka_unit_test(closing_fails_what_is_under_way),
