@@ -32,7 +32,7 @@
 enum {
     EGRESS_REQUESTS_MAX = 512,            /* under way; the process takes as many */
     EGRESS_REQUESTS_BYTES_MAX = 64 << 20, /* of their frames */
-    EGRESS_BOXES_MAX = 512,               /* sandboxes; the process takes as many */
+    EGRESS_BOXES_MAX = 256,               /* sandboxes; the process takes as many */
     EGRESS_RESTART_MS = 100,              /* the first time; doubled each time it dies soon */
     EGRESS_RESTART_MS_MAX = 10 * 1000,
     EGRESS_STEADY_MS = 60 * 1000, /* who has run for so long did not die soon */

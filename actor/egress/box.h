@@ -30,9 +30,10 @@ struct box;
 
 enum {
     BOX_MAGIC = 0x65677210,
-    BOXES_MAX = 512,
-    BOX_GUESTS_MAX = 256,
-    GUESTS_MAX = 1024, /* of all boxes */
+    BOXES_MAX = 256,
+    BOX_GUESTS_MAX = 128,
+    GUESTS_MAX =
+        768, /* of all boxes: with all that waits in both directions less than RLIMIT_DATA */
     BOX_ACCEPTS_A_TURN = 16,
     BOX_NAMES_A_TURN = 32,
     BOX_MINTS_A_MINUTE = 300,

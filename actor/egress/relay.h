@@ -83,6 +83,7 @@ struct relay {
     bool is_open; /* the connection is there */
     struct source source;
     curl_socket_t socket;
+    bool wants_room; /* it is watched for that too */
     struct buf head; /* of the answer, as far as it is there */
 };
 

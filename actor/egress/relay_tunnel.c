@@ -64,8 +64,14 @@ static void act(struct source *s, uint32_t events)
     guest_wake(r->guest);
 }
 
+/* By edges: what is not read because the guest does not take it must not come back at once. So it is changed only
+ * where there is a change, since each one looks anew. */
 static void watch(struct relay *r, int how, bool wants_room)
 {
+    if (how == EPOLL_CTL_MOD && wants_room == r->wants_room) {
+        return;
+    }
+    r->wants_room = wants_room;
     struct epoll_event event = {.events = EPOLLIN | EPOLLET | (wants_room ? EPOLLOUT : 0U),
                                 .data.ptr = &r->source};
     (void)epoll_ctl(r->guest->box->egress->epoll, how, r->socket, &event);

@@ -4,8 +4,10 @@ import gzip
 import json
 import os
 import re
+import socket
 import ssl
 import subprocess
+import threading
 
 import pytest
 
@@ -453,3 +455,123 @@ def test_a_closed_sandbox_has_no_way_out(world, tmp_path):
             wait_until(lambda: other.curl("http://plain.example.test/", ok=False).code != 0)
     finally:
         inside.close()
+
+
+def serve_echo(listener):
+    """One upgrade after the other; then what comes goes back."""
+    def serve(conn):
+        with conn:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += conn.recv(65536)
+            conn.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            try:
+                while piece := conn.recv(65536):
+                    conn.sendall(piece)
+            except OSError:
+                pass
+
+    def accept():
+        try:
+            while True:
+                threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()
+        except OSError:
+            pass
+
+    threading.Thread(target=accept, daemon=True).start()
+
+
+def cpu_ticks(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_tunnel_carries_both_ways_and_holds_back_who_does_not_read(world, box):
+    listener = world.outside.run(lambda: socket.create_server((PUBLIC, 8090)))
+    serve_echo(listener)
+    box.set_rules({"allow": [f"{PUBLIC}:8090"]})
+    ask = (f"GET http://{PUBLIC}:8090/ws HTTP/1.1\r\nHost: {PUBLIC}:8090\r\nConnection: Upgrade\r\n"
+           "Upgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n").encode()
+    with listener, box.inside.connect("127.0.0.1", 3128) as s:
+        s.sendall(ask)
+        assert s.recv(4096).startswith(b"HTTP/1.1 101 ")
+        data = os.urandom(1 << 20)
+        sender = threading.Thread(target=s.sendall, args=[data * 64], daemon=True)
+        sender.start()
+        sender.join(1)
+        assert sender.is_alive()  # nothing is read, so not all can be sent
+        before = cpu_ticks(world.egress.process.pid)
+        sender.join(1)
+        assert cpu_ticks(world.egress.process.pid) - before < 20
+        got = bytearray()
+        while len(got) < 64 << 20:
+            got += s.recv(1 << 20)
+        assert bytes(got) == data * 64
+        sender.join(30)
+
+
+def test_what_a_guest_breaks_off_ends_upstream_too(world, box):
+    gone = threading.Event()
+
+    def handler(request):
+        def pieces():
+            try:
+                yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                while True:
+                    yield b"4000\r\n" + b"z" * 0x4000 + b"\r\n"
+            finally:
+                gone.set()
+        return pieces()
+
+    world.handler = handler
+    with box.inside.connect(TRANSPARENT, 80) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: plain.example.test\r\n\r\n")
+        assert s.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert gone.wait(30)
+    box.record(code="cancelled", status=200)
+
+
+def test_an_upstream_that_breaks_off_is_seen_as_broken_off(world, box):
+    world.handler = lambda r: iter([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"])
+    result = box.curl("https://api.example.test/", ok=False)
+    assert result.code == 18 and result.body == b"half", result  # CURLE_PARTIAL_FILE
+    world.handler = lambda r: iter([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"])
+    assert box.curl("https://api.example.test/", ok=False).code != 0
+    world.handler = lambda r: None
+    assert box.curl("https://api.example.test/").status == 503
+
+
+def test_an_upstream_whose_certificate_is_anothers_is_not_asked(world, box):
+    box.set_rules({"allow": ["plain.example.test"]})
+    result = box.curl("https://plain.example.test/")  # its certificate names others
+    assert result.status == 503 and b"not trusted" in result.body, result
+    assert not world.https.requests
+
+
+def test_many_guests_are_bounded_and_the_others_go_on(world, box):
+    held = [box.inside.connect(TRANSPARENT, 80) for _ in range(140)]
+    try:
+        wait_until(lambda: [s for s in held if is_closed(s)])
+    finally:
+        for s in held:
+            s.close()
+    wait_until(lambda: box.curl("http://plain.example.test/", ok=False).status == 200)
+
+
+def is_closed(s):
+    s.setblocking(False)
+    try:
+        return s.recv(1) == b""
+    except OSError as e:
+        return not isinstance(e, BlockingIOError)
+
+
+def test_a_head_in_single_bytes_is_read_and_http_1_0_is_answered(world, box):
+    with box.inside.connect(TRANSPARENT, 80) as s:
+        for byte in b"GET /slow HTTP/1.0\r\nHost: plain.example.test\r\n\r\n":
+            s.sendall(bytes([byte]))
+        got = b""
+        while piece := s.recv(65536):
+            got += piece
+    assert got.startswith(b"HTTP/1.1 200 ") and b"/slow" in got and b"chunked" not in got.lower()
