@@ -107,6 +107,10 @@ void metrics_write_code(const struct node *n, const struct worker_report *report
     write_classes(&all.stats, out);
     write_endings(&all.stats, out);
     write_egress(&all.egress, out);
+    metrics_head(out, "dormouse_audit_records_lost_total", "counter",
+                 "Records of the audit log that were not kept: the disk, or too many at once.");
+    buf_printf(out, "dormouse_audit_records_lost_total %" PRIu64 "\n",
+               audit_log_lost(&n->workers[0].node->audit));
     metrics_head(out, "dormouse_lockdown_layer", "gauge",
                  "1 where the layer is in force; a program is named once it has run.");
     write_layers(out, "launcher", launcher_layer_names, n->launch->layers);
