@@ -11,6 +11,7 @@ import subprocess
 import threading
 
 from egress import CLONE_NEWNET, PUBLIC, RECORD, SIOCSIFADDR, SIOCSIFFLAGS, IFF_UP, Egress, Upstream
+from node import SMALL_QUARANTINE
 from pack import pack
 
 OPEN, RULES, CLOSE, CA = 9, 10, 11, 12
@@ -97,7 +98,7 @@ class Outside:
         return Upstream(handler, certificates=certificates, host=address, listener=listener)
 
     def egress(self, *options):
-        return self.run(lambda: Egress(*options))
+        return self.run(lambda: Egress(*options, environment={"ASAN_OPTIONS": SMALL_QUARANTINE}))
 
     def close(self):
         with self.ready:

@@ -101,7 +101,8 @@ static void however_a_body_is_cut_the_same_comes_out(void **state)
         struct buf got = pass(&set, slice_of(text, len), drawn, &draw);
         expect_slice(buf_slice(&got), buf_slice(&want));
         for (size_t i = 0; i < 4; i++) {
-            assert_null(memmem(want.data, want.len, values[i], strlen(values[i])));
+            assert_true(want.len == 0 ||
+                        memmem(want.data, want.len, values[i], strlen(values[i])) == NULL);
         }
         buf_done(&want);
         buf_done(&got);
