@@ -58,7 +58,7 @@ static void ask_rows(struct code_session *s, uint64_t ask, enum request_kind kin
     struct code_turn *t;
     struct request *r = code_turn_new(s, kind, CODE_TURN_ASK, &t);
     t->ask = ask;
-    r->stays_inside = kind != REQUEST_CODE_COMMIT;
+    r->stays_inside = kind != REQUEST_CODE_COMMIT && kind != REQUEST_CODE_JOURNAL;
     r->body = value_type(args) == VALUE_NIL ? NULL : bytes_new(args);
     code_turn_submit(r);
 }
@@ -174,13 +174,15 @@ static struct socket_ref forward_socket(struct code_session *s, struct slice arg
 }
 
 /* They leave once all that was written before is durable. */
-static void ask_actor(struct code_session *s, uint64_t ask, bool is_fetch, struct slice args,
+static void ask_actor(struct code_session *s, uint64_t ask, struct slice type, struct slice args,
                       struct slice writes)
 {
+    bool is_fetch = slice_equal_str(type, "fetch_actor");
     struct code_turn *t;
     struct request *r = code_turn_new(s, REQUEST_CODE_COMMIT, CODE_TURN_CALL, &t);
     t->ask = ask;
     t->is_fetch = is_fetch;
+    t->is_of_run = slice_equal_str(type, "workflow");
     if (is_fetch) {
         t->socket = forward_socket(s, args);
     }
@@ -207,6 +209,40 @@ static void ask_outside(struct code_session *s, uint64_t ask, struct slice args,
     t->args = bytes_new(args);
     r->body = value_type(writes) == VALUE_NIL ? NULL : bytes_new(writes);
     code_turn_submit(r);
+}
+
+/* [class, hex, name, verb, body]; the body is a map, or empty. */
+static bool take_run(struct request *r, struct slice args)
+{
+    static const struct {
+        const char *verb;
+        enum request_kind kind;
+    } verbs[] = {
+        {"create", REQUEST_WORKFLOW_START},    {"status", REQUEST_WORKFLOW_GET},
+        {"event", REQUEST_WORKFLOW_EVENT},     {"pause", REQUEST_WORKFLOW_CONTROL},
+        {"resume", REQUEST_WORKFLOW_CONTROL},  {"terminate", REQUEST_WORKFLOW_CONTROL},
+        {"restart", REQUEST_WORKFLOW_CONTROL},
+    };
+    enum { VERBS = sizeof verbs / sizeof verbs[0] };
+    struct slice verb;
+    struct slice doc;
+    struct slice body;
+    const char *reason;
+    size_t i = 0;
+    if (!text_at(args, 3, &verb) || !item_at(args, 4, &doc) || !value_get_bin(doc, &body) ||
+        value_check(body, VALUE_DEPTH_MAX + 1, &reason) != ERR_OK) {
+        return false;
+    }
+    while (i < VERBS && !slice_equal_str(verb, verbs[i].verb)) {
+        i++;
+    }
+    if (i == VERBS) {
+        return false;
+    }
+    r->kind = verbs[i].kind;
+    r->name = r->kind == REQUEST_WORKFLOW_CONTROL ? bytes_new(verb) : NULL;
+    r->body = r->kind == REQUEST_WORKFLOW_GET ? NULL : bytes_new(body);
+    return true;
 }
 
 /* [class, hex, name, method, args] and [class, hex, name, method, url, fields, body]. */
@@ -254,7 +290,8 @@ void code_call_actor(struct code_call *call, const struct code_turn *t)
     struct buf error = {0};
     bool is_read = text_at(args, 0, &a.class) && text_at(args, 1, &hex) && text_at(args, 2, &name);
     a.id = is_read && hex.len > 0 ? hex : name;
-    if (is_read && address_check(&a) == ERR_OK && take_call(r, t->is_fetch, args)) {
+    if (is_read && address_check(&a) == ERR_OK &&
+        (t->is_of_run ? take_run(r, args) : take_call(r, t->is_fetch, args))) {
         request_set_address(r, &a);
         r->socket = t->socket;
         s->host->hooks->call(s->host->ctx, call, r);
@@ -293,8 +330,9 @@ void code_ask(struct code_session *s, struct value_iter *frame)
         code_bad_frame(s);
         return;
     }
-    if (slice_equal_str(type, "call") || slice_equal_str(type, "fetch_actor")) {
-        ask_actor(s, ask, slice_equal_str(type, "fetch_actor"), args, writes);
+    if (slice_equal_str(type, "call") || slice_equal_str(type, "fetch_actor") ||
+        slice_equal_str(type, "workflow")) {
+        ask_actor(s, ask, type, args, writes);
         return;
     }
     if (slice_equal_str(type, "fetch")) {
@@ -317,6 +355,10 @@ void code_ask(struct code_session *s, struct value_iter *frame)
     } else if (slice_equal_str(type, "sync")) {
         static const uint8_t nothing = 0x90;
         ask_rows(s, ask, REQUEST_CODE_COMMIT, slice_of(&nothing, 1));
+    } else if (slice_equal_str(type, "journal")) {
+        ask_rows(s, ask, REQUEST_CODE_JOURNAL, args);
+    } else if (slice_equal_str(type, "journal_page")) {
+        ask_rows(s, ask, REQUEST_CODE_JOURNAL_PAGE, args);
     } else if (slice_equal_str(type, "identity")) {
         ask_identity(s, ask, args);
     } else if (slice_equal_str(type, "auto_time")) {

@@ -228,7 +228,8 @@ static struct bytes *outcome_of(struct code_event *e, struct slice result)
     struct slice doc;
     struct buf out = {0};
     const char *reason;
-    if (e->kind == REQUEST_CODE_TIMER || e->socket_event != NULL) {
+    if (e->kind == REQUEST_CODE_TIMER || e->kind == REQUEST_CODE_WORKFLOW ||
+        e->socket_event != NULL) {
         value_put_nil(&out);
         struct bytes *nothing = bytes_new(buf_slice(&out));
         buf_done(&out);
@@ -441,9 +442,12 @@ void code_event_done(struct code_session *s, struct value_iter *frame)
         return;
     }
     struct code_turn *t;
-    struct request *r = code_turn_new(s, REQUEST_CODE_COMMIT, CODE_TURN_DONE, &t);
+    bool is_run = e->kind == REQUEST_CODE_WORKFLOW;
+    struct request *r =
+        code_turn_new(s, is_run ? REQUEST_CODE_JOURNAL : REQUEST_CODE_COMMIT, CODE_TURN_DONE, &t);
     t->event = e;
     t->is_exception = !is_ok;
+    t->is_last = is_run && is_ok && value_get_bool(result, &t->is_last) && t->is_last;
     r->body = value_type(writes) == VALUE_NIL ? NULL : bytes_new(writes);
     if (is_ok || s->is_run) {
         r->outcome = outcome;

@@ -59,7 +59,7 @@ static void put_sockets(struct buf *out, const struct socket_set *set)
 void code_frame_start(const struct code_session *s, const struct code_class *c, struct buf *out)
 {
     code_frame_begin(out, FRAME_START, 0, 1);
-    value_put_map(out, 11);
+    value_put_map(out, 12);
     value_put_text(out, "mode");
     value_put_text(out, s->shard != NULL ? "class" : "module");
     put_who(out, s);
@@ -71,6 +71,12 @@ void code_frame_start(const struct code_session *s, const struct code_class *c, 
     value_put_bin(out, c->env);
     value_put_text(out, "bindings");
     value_put_raw(out, c->bindings);
+    value_put_text(out, "workflows");
+    if (c->workflows.len > 0) {
+        value_put_raw(out, c->workflows);
+    } else {
+        value_put_array(out, 0);
+    }
     put_sockets(out, code_socket_set_of(s));
 }
 
@@ -137,6 +143,17 @@ static void put_timer(struct buf *out, const struct code_event *e, struct slice 
     value_put_raw(out, scheduled);
 }
 
+/* {"event": [...], "failed"}: ours. */
+static void put_run(struct buf *out, const struct code_event *e, struct slice body)
+{
+    struct slice event;
+    bool is_whole = value_member(body, "event", &event);
+    INVARIANT(is_whole);
+    code_frame_begin(out, FRAME_EVENT, e->id, 1 + value_count(event));
+    value_put_uint(out, FRAME_EVENT_WORKFLOW);
+    put_fetch(out, event);
+}
+
 static void put_input(struct buf *out, struct slice body)
 {
     static const uint8_t nil = 0xc0;
@@ -165,6 +182,8 @@ static void put_request(struct buf *out, const struct code_event *e)
         }
     } else if (r->kind == REQUEST_CODE_TIMER) {
         put_timer(out, e, body);
+    } else if (r->kind == REQUEST_CODE_WORKFLOW) {
+        put_run(out, e, body);
     } else {
         INVARIANT(r->kind == REQUEST_EXECUTE);
         code_frame_begin(out, FRAME_EVENT, e->id, 2);

@@ -70,7 +70,7 @@ static bool is_of_code(const struct request *r)
 {
     return r->kind == REQUEST_CALL || r->kind == REQUEST_CLASS_FETCH ||
            r->kind == REQUEST_EXECUTE || r->kind == REQUEST_CODE_TIMER ||
-           r->kind == REQUEST_MODULE_FETCH;
+           r->kind == REQUEST_CODE_WORKFLOW || r->kind == REQUEST_MODULE_FETCH;
 }
 
 static void refuse(struct request *r, enum err err, const char *limit, uint64_t value)
@@ -165,15 +165,24 @@ static void begin_event(struct code_host *h, struct shard *shard, struct request
     }
 }
 
+/* What runs there now has no future. */
+static bool ends_run(const struct request *r)
+{
+    return r->kind == REQUEST_WORKFLOW_CONTROL &&
+           (slice_equal_str(bytes_slice(r->name), "terminate") ||
+            slice_equal_str(bytes_slice(r->name), "restart"));
+}
+
 /* Its state goes, or is to sleep: what the isolate knows of it goes first. */
 static void before_registry(struct code_host *h, const struct request *r)
 {
     struct code_session *s;
-    if (r->kind != REQUEST_ACTOR_DELETE && r->kind != REQUEST_HIBERNATE) {
+    bool ends = r->kind == REQUEST_ACTOR_DELETE || ends_run(r);
+    if (!ends && r->kind != REQUEST_HIBERNATE) {
         return;
     }
     s = code_session_find(h, &r->identity);
-    if (s != NULL && (r->kind == REQUEST_ACTOR_DELETE || is_idle(s))) {
+    if (s != NULL && (ends || is_idle(s))) {
         code_session_end(s, CODE_END_SLEPT, ERR_ACTOR_CUT_OFF);
     }
 }

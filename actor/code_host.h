@@ -68,6 +68,7 @@ struct code_class {
     struct slice main;    /* text */
     struct slice env;     /* a document */
     struct slice bindings;
+    struct slice workflows; /* an array of the classes that are; empty: none */
 };
 
 struct code_usage {

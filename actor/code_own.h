@@ -110,8 +110,10 @@ struct code_turn {
     struct code_event *event; /* BEGIN, DONE */
     uint64_t ask;
     bool is_exception;              /* DONE: the event threw */
+    bool is_last;                   /* DONE: of a workflow's run that needs no isolate for long */
     struct bytes *args;             /* CALL, FETCH; DONE: the exception */
     bool is_fetch;                  /* CALL: of the other's fetch() */
+    bool is_of_run;                 /* CALL: of a workflow's run */
     struct code_incoming *incoming; /* FETCH; NULL once it has gone out */
     struct socket_ref socket;       /* CALL: which goes along; id 0: none */
     struct list letters;            /* TELL */
@@ -159,6 +161,9 @@ void code_session_started(struct code_session *s); /* STARTED came */
 void code_session_deliver(struct code_session *s); /* events that wait, as far as they may go */
 void code_session_touch(struct code_session *s);
 void code_session_pace(struct code_session *s); /* its isolate is read as long as there is room */
+
+/* It has come to the end of something: from here on its CPU time counts anew. */
+void code_session_note_progress(struct code_session *s);
 
 /* code_event.c */
 struct code_event *code_event_new(struct code_session *s, struct request *r, uint32_t timeout_ms);

@@ -399,6 +399,14 @@ static void note_cpu(struct code_session *s)
     s->cpu_since_ms = s->host->now_ms;
 }
 
+void code_session_note_progress(struct code_session *s)
+{
+    enum { PROGRESS_MS = 1000 }; /* it need not be exact */
+    if (s->isolate != NULL && s->cpu_since_ms + PROGRESS_MS <= s->host->now_ms) {
+        note_cpu(s);
+    }
+}
+
 static void send_event(struct code_session *s, struct code_event *e)
 {
     struct buf frame = {0};

@@ -90,6 +90,9 @@ static void end_event(struct code_turn *t, struct request *r)
     } else {
         answer_with(e, r);
     }
+    if (!is_lost && t->is_last && s->client_count == 0 && s->state == CODE_READY) {
+        code_session_end(s, CODE_END_DONE, ERR_ACTOR_CUT_OFF);
+    }
     if (is_lost) { /* what it holds in memory is not what storage holds any more */
         code_session_end(s, CODE_END_RESET, ERR_ACTOR_CUT_OFF);
     }
@@ -138,6 +141,9 @@ static void end_ask(struct code_turn *t, const struct request *r)
         code_answer_error(s, t->ask, &r->reply);
     } else if (t->kind == CODE_TURN_ASK) {
         static const uint8_t nil = 0xc0;
+        if (r->kind == REQUEST_CODE_JOURNAL) {
+            code_session_note_progress(s);
+        }
         code_answer(s, t->ask, true,
                     r->reply.body != NULL ? bytes_slice(r->reply.body) : slice_of(&nil, 1));
     } else {

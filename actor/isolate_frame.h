@@ -46,6 +46,7 @@ enum frame_event {
     FRAME_EVENT_CLOSE = 6,
     FRAME_EVENT_ERROR = 7,
     FRAME_EVENT_EXECUTE = 8,
+    FRAME_EVENT_WORKFLOW = 9, /* [epoch, news, now, created, parameters, rows, more] */
 };
 
 #endif

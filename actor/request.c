@@ -57,6 +57,12 @@ void request_set_address(struct request *r, const struct address *a)
     r->address_text = text;
 }
 
+bool request_is_of_workflow(enum request_kind kind)
+{
+    return kind == REQUEST_WORKFLOW_START || kind == REQUEST_WORKFLOW_GET ||
+           kind == REQUEST_WORKFLOW_EVENT || kind == REQUEST_WORKFLOW_CONTROL;
+}
+
 bool request_writes(const struct request *r)
 {
     enum { READS, WRITES };

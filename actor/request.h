@@ -127,5 +127,6 @@ void request_free(struct request *r); /* NULL is fine */
 void request_set_address(struct request *r, const struct address *a);
 
 bool request_writes(const struct request *r);
+bool request_is_of_workflow(enum request_kind kind); /* of a client, for the run of one */
 
 #endif

@@ -18,13 +18,29 @@ enum {
 
 /* Kinds by their bytes on the wire. */
 static const enum request_kind kinds[] = {
-    [1] = REQUEST_KV_GET,       [2] = REQUEST_KV_PUT,     [3] = REQUEST_KV_DELETE,
-    [4] = REQUEST_KV_LIST,      [5] = REQUEST_TXN,        [6] = REQUEST_ACTOR_INFO,
-    [7] = REQUEST_ACTOR_DELETE, [8] = REQUEST_HIBERNATE,  [9] = REQUEST_WATCH,
-    [10] = REQUEST_STEP_BEGIN,  [11] = REQUEST_STEP_END,  [12] = REQUEST_STEP_LIST,
-    [13] = REQUEST_TIMER_PUT,   [14] = REQUEST_TIMER_GET, [15] = REQUEST_TIMER_DELETE,
-    [16] = REQUEST_TIMER_LIST,  [17] = REQUEST_CALL,      [18] = REQUEST_CLASS_FETCH,
+    [1] = REQUEST_KV_GET,
+    [2] = REQUEST_KV_PUT,
+    [3] = REQUEST_KV_DELETE,
+    [4] = REQUEST_KV_LIST,
+    [5] = REQUEST_TXN,
+    [6] = REQUEST_ACTOR_INFO,
+    [7] = REQUEST_ACTOR_DELETE,
+    [8] = REQUEST_HIBERNATE,
+    [9] = REQUEST_WATCH,
+    [10] = REQUEST_STEP_BEGIN,
+    [11] = REQUEST_STEP_END,
+    [12] = REQUEST_STEP_LIST,
+    [13] = REQUEST_TIMER_PUT,
+    [14] = REQUEST_TIMER_GET,
+    [15] = REQUEST_TIMER_DELETE,
+    [16] = REQUEST_TIMER_LIST,
+    [17] = REQUEST_CALL,
+    [18] = REQUEST_CLASS_FETCH,
     [19] = REQUEST_EXECUTE,
+    [20] = REQUEST_WORKFLOW_START,
+    [21] = REQUEST_WORKFLOW_GET,
+    [22] = REQUEST_WORKFLOW_EVENT,
+    [23] = REQUEST_WORKFLOW_CONTROL,
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -219,11 +235,12 @@ static bool take_name_and_body(struct request *r, const struct slice *fields)
         r->kind == REQUEST_KV_GET || r->kind == REQUEST_KV_PUT || r->kind == REQUEST_KV_DELETE;
     bool is_named = is_key || r->kind == REQUEST_STEP_BEGIN || r->kind == REQUEST_STEP_END ||
                     r->kind == REQUEST_TIMER_PUT || r->kind == REQUEST_TIMER_GET ||
-                    r->kind == REQUEST_TIMER_DELETE || r->kind == REQUEST_CALL;
+                    r->kind == REQUEST_TIMER_DELETE || r->kind == REQUEST_CALL ||
+                    r->kind == REQUEST_WORKFLOW_CONTROL;
     bool has_body = r->kind == REQUEST_KV_PUT || r->kind == REQUEST_TXN ||
                     r->kind == REQUEST_STEP_END || r->kind == REQUEST_TIMER_PUT ||
                     r->kind == REQUEST_CALL || r->kind == REQUEST_CLASS_FETCH ||
-                    r->kind == REQUEST_EXECUTE;
+                    r->kind == REQUEST_EXECUTE || r->kind == REQUEST_WORKFLOW_EVENT;
     if (is_named != is_given(name) || (has_body && !is_given(body)) ||
         (is_named &&
          (name.len == 0 || !is_utf8_of(name, is_key ? KV_KEY_BYTES_MAX : NAME_BYTES_MAX)))) {

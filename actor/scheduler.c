@@ -50,6 +50,7 @@ struct delivery {
     uint64_t number;
     uint64_t firing;
     uint64_t drop_ms; /* monotonic: when the guard takes over */
+    bool is_run;      /* of a workflow, whose rows say themselves how it went */
 };
 
 static struct schedule *schedule_of(const struct scheduler *s, const struct shard *shard)
@@ -128,7 +129,7 @@ static void take_op(struct schedule *d, const struct batch_op *op)
     struct due_key due;
     struct identity identity;
     if (op->type == BATCH_DROP || row_key_parse_due(op->key, &due) != ERR_OK ||
-        due.kind != ROW_TIMER) {
+        (due.kind != ROW_TIMER && due.kind != ROW_WORKFLOW)) {
         return;
     }
     if (op->type == BATCH_DELETE) {
@@ -262,7 +263,11 @@ static void report(struct delivery *v)
         delivery_free(v); /* the new leader finds the guard's due row */
         return;
     }
-    struct request *r = request_new(REQUEST_TIMER_OUTCOME);
+    if (v->is_run && v->error == NULL) {
+        delivery_free(v);
+        return;
+    }
+    struct request *r = request_new(v->is_run ? REQUEST_WORKFLOW_OUTCOME : REQUEST_TIMER_OUTCOME);
     r->identity = v->identity;
     r->name = bytes_ref(v->name);
     r->body = bytes_ref(v->error);
@@ -297,7 +302,9 @@ static void on_code(struct request *r)
     struct slice doc;
     struct slice text;
     const struct reply *reply = &r->reply;
-    if (reply->err == ERR_OK) {
+    /* A run that could not begin is tried again without more ado, as its due row stands. */
+    bool is_nothing = v->is_run && (reply->err == ERR_OVERLOADED || reply->err == ERR_UNAVAILABLE);
+    if (reply->err == ERR_OK || is_nothing) {
         request_free(r);
         end_delivery(v, NULL);
         return;
@@ -349,7 +356,7 @@ static void deliver_to_code(struct delivery *v, struct slice address, struct sli
                             struct slice failed)
 {
     struct scheduler *s = v->scheduler;
-    struct request *r = request_new(REQUEST_CODE_TIMER);
+    struct request *r = request_new(v->is_run ? REQUEST_CODE_WORKFLOW : REQUEST_CODE_TIMER);
     struct value_iter it = value_items(address);
     struct slice part;
     struct address a;
@@ -371,7 +378,7 @@ static void deliver_to_code(struct delivery *v, struct slice address, struct sli
     r->name = bytes_ref(v->name);
     r->answer = on_code;
     r->user = v;
-    s->submit_code(s->code_ctx, v->shard, r, CODE_DELIVERY_MS);
+    s->submit_code(s->code_ctx, v->shard, r, v->is_run ? CODE_RUN_MS : CODE_DELIVERY_MS);
 }
 
 /* The turn's answer says what to deliver, and where. */
@@ -398,6 +405,7 @@ static void deliver(struct schedule *d, const struct request *r)
     v->name = bytes_ref(r->name);
     v->number = r->timer.number;
     v->firing = firing;
+    v->is_run = r->kind == REQUEST_WORKFLOW_FIRE;
     v->post.done = on_posted;
     list_init(&v->link);
     list_append(&s->deliveries, &v->link);
@@ -439,9 +447,10 @@ static void begin_firing(struct schedule *d, struct due_entry *e)
     struct scheduler *s = d->scheduler;
     struct due_key due;
     struct firing *f = MEM_NEW(struct firing);
-    struct request *r = request_new(REQUEST_TIMER_FIRE);
     enum err err = row_key_parse_due(due_entry_key(e), &due);
     INVARIANT(err == ERR_OK);
+    struct request *r =
+        request_new(due.kind == ROW_WORKFLOW ? REQUEST_WORKFLOW_FIRE : REQUEST_TIMER_FIRE);
     f->schedule = d;
     row_key_set(&f->key, due_entry_key(e));
     r->identity = e->identity;

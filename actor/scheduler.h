@@ -36,6 +36,7 @@ enum {
     FIRING_RETRY_MS = 1000,            /* after a turn that could not be */
     FIRING_OVERLOADED_MS = 100,        /* after one that a full queue refused */
     CODE_DELIVERY_MS = 15 * 60 * 1000, /* of a class's alarm() or onTimer() */
+    CODE_RUN_MS = INT32_MAX,           /* of a workflow's run: its steps have times of their own */
     OUTCOME_TRIES_MS = 60 * 1000,      /* then the timer's guard tries again */
     DUE_PAGE_BYTES_MAX = 512 * 1024,
     DUE_PAGE_RETRY_MS = 100,
@@ -46,7 +47,7 @@ struct scheduler {
     uint32_t magic;
     struct registry *registry;
     struct webhooks *webhooks;
-    /* Runs a CODE_TIMER of an actor with code (actor/code_host.h). NULL: there is no code. */
+    /* Runs a CODE_TIMER or CODE_WORKFLOW of an actor with code (actor/code_host.h). NULL: there is no code. */
     void (*submit_code)(void *ctx, struct shard *shard, struct request *r, uint32_t timeout_ms);
     void *code_ctx;
     struct map schedules;   /* by shard id */

@@ -11,6 +11,7 @@
 #include "node/code_checks.h"
 #include "node/code_fetch.h"
 #include "node/code_log.h"
+#include "node/decode_code.h"
 #include "node/errand.h"
 #include "node/node.h"
 #include "node/worker.h"
@@ -81,6 +82,20 @@ static void put_bindings(struct buf *out, const struct deployment *d)
     }
 }
 
+static void put_workflows(struct buf *out, const struct deployment *d)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < d->class_count; i++) {
+        count += d->classes[i].kind == CLASS_WORKFLOW ? 1 : 0;
+    }
+    value_put_array(out, count);
+    for (size_t i = 0; i < d->class_count; i++) {
+        if (d->classes[i].kind == CLASS_WORKFLOW) {
+            value_put_str(out, d->classes[i].name);
+        }
+    }
+}
+
 static bool find(void *ctx, struct slice ns, struct slice class, struct code_class *ret)
 {
     struct code *c = ctx;
@@ -90,11 +105,14 @@ static bool find(void *ctx, struct slice ns, struct slice class, struct code_cla
     }
     buf_clear(&c->bindings);
     put_bindings(&c->bindings, d);
+    buf_clear(&c->workflows);
+    put_workflows(&c->workflows, d);
     *ret = (struct code_class){.version = d->version,
                                .modules = d->modules,
                                .main = d->main,
                                .env = d->env,
-                               .bindings = buf_slice(&c->bindings)};
+                               .bindings = buf_slice(&c->bindings),
+                               .workflows = buf_slice(&c->workflows)};
     return true;
 }
 
@@ -195,7 +213,9 @@ static void put_result(struct buf *out, const struct request *r)
 {
     struct slice doc = bytes_slice(r->reply.body);
     struct slice result;
-    if (r->kind == REQUEST_CALL) {
+    if (request_is_of_workflow(r->kind)) {
+        value_put_bin(out, doc);
+    } else if (r->kind == REQUEST_CALL) {
         bool has_result = value_member(doc, "result", &result);
         INVARIANT(has_result);
         value_put_bin(out, result);
@@ -255,8 +275,12 @@ static void call_actor(void *ctx, struct code_call *call, struct request *r)
     v->errand.done = on_called;
     v->errand.gone = on_gone;
     c->call_count++;
-    if (deployment_class(deployment_of(c, r->address.ns), r->address.class) == NULL) {
+    const struct deployed_class *class =
+        deployment_class(deployment_of(c, r->address.ns), r->address.class);
+    if (class == NULL) {
         refuse_call(v, ERR_NO_SUCH_CLASS);
+    } else if (!class_takes(class, r->kind)) {
+        refuse_call(v, ERR_NO_SUCH_METHOD);
     } else if (errand_begin(&v->errand, c->worker) != ERR_OK) {
         refuse_call(v, ERR_OVERLOADED);
     }
@@ -337,6 +361,7 @@ void code_done(struct code *c)
 {
     code_host_done(&c->host);
     buf_done(&c->bindings);
+    buf_done(&c->workflows);
 }
 
 void code_tick(struct code *c, uint64_t now_ms)

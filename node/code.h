@@ -16,6 +16,7 @@ struct code {
     struct code_host host;
     struct egress_uv egress;
     struct buf bindings;     /* of the class that was looked for last */
+    struct buf workflows;    /* likewise */
     struct list checks;      /* of code before it is deployed */
     size_t call_count;       /* of other actors, under way */
     uint64_t fetches_denied; /* where nobody may be asked: no process has them */

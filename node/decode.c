@@ -426,6 +426,10 @@ static enum request_kind kind_of(enum route_name route, struct slice method)
         return REQUEST_EXECUTE;
     case ROUTE_MODULE_FETCH:
         return REQUEST_MODULE_FETCH;
+    case ROUTE_WORKFLOW:
+        return slice_equal_str(method, "POST") ? REQUEST_WORKFLOW_START : REQUEST_WORKFLOW_GET;
+    case ROUTE_WORKFLOW_VERB:
+        return REQUEST_WORKFLOW_CONTROL;
     default:
         return REQUEST_KIND_COUNT;
     }
@@ -468,6 +472,15 @@ static enum err decode_rest(struct request *r, const struct http_request *h,
     if (err != ERR_OK) {
         return err;
     }
+    if (r->kind == REQUEST_WORKFLOW_CONTROL) {
+        err = decode_workflow_verb(r, route->segments[3], e);
+    }
+    if (err == ERR_OK) {
+        err = decode_check_class(r, view, e);
+    }
+    if (err != ERR_OK) {
+        return err;
+    }
     switch ((int)r->kind) {
     case REQUEST_KV_PUT:
         return decode_value(r, h, e);
@@ -479,8 +492,11 @@ static enum err decode_rest(struct request *r, const struct http_request *h,
         return decode_body(r, h, TXN_BODY_BYTES_MAX, VALUE_DEPTH_MAX + TXN_DEPTH_EXTRA, e);
     case REQUEST_TIMER_PUT:
         return decode_members(r, h, TIMER_BODY_BYTES_MAX, e);
+    case REQUEST_WORKFLOW_START:
+    case REQUEST_WORKFLOW_CONTROL:
     case REQUEST_STEP_BEGIN: /* all of its members may be left out */
         return h->body == NULL || h->body->len == 0 ? ERR_OK : decode_members(r, h, SIZE_MAX, e);
+    case REQUEST_WORKFLOW_EVENT:
     case REQUEST_STEP_END:
         return decode_members(r, h, SIZE_MAX, e);
     case REQUEST_CALL:

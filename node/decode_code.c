@@ -217,3 +217,43 @@ enum err decode_execute(struct request *r, const struct http_request *h, struct 
     }
     return err;
 }
+
+/* Workflows */
+
+bool class_takes(const struct deployed_class *c, enum request_kind kind)
+{
+    bool is_workflow = c != NULL && c->kind == CLASS_WORKFLOW;
+    return request_is_of_workflow(kind)                          ? is_workflow
+           : kind == REQUEST_CALL || kind == REQUEST_CLASS_FETCH ? !is_workflow
+                                                                 : true;
+}
+
+enum err decode_check_class(const struct request *r, const struct cluster_view *view,
+                            struct decode_error *e)
+{
+    const struct deployed_class *c =
+        deployment_class(cluster_view_deployment(view, r->address.ns), r->address.class);
+    return class_takes(c, r->kind)
+               ? ERR_OK
+               : decode_fail(e, ERR_NO_SUCH_METHOD,
+                             request_is_of_workflow(r->kind)
+                                 ? "The class does not extend WorkflowEntrypoint."
+                                 : "A workflow has no methods that can be called.");
+}
+
+enum err decode_workflow_verb(struct request *r, struct slice segment, struct decode_error *e)
+{
+    static const char *const verbs[] = {"pause", "resume", "terminate", "restart"};
+    if (slice_equal_str(segment, "events")) {
+        r->kind = REQUEST_WORKFLOW_EVENT;
+        return ERR_OK;
+    }
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (slice_equal_str(segment, verbs[i])) {
+            r->name = bytes_new(segment);
+            return ERR_OK;
+        }
+    }
+    return decode_fail(e, ERR_NOT_FOUND,
+                       "A workflow has events, pause, resume, terminate and restart.");
+}

@@ -434,6 +434,7 @@ enum err row_key_check(struct slice key)
         return check_len(parts.rest.len, 1, KV_KEY_BYTES_MAX);
     case ROW_TIMER:
     case ROW_STEP:
+    case ROW_WORKFLOW:
         return check_len(parts.rest.len, 1, NAME_BYTES_MAX);
     case ROW_WATCH:
         return check_len(parts.rest.len, WATCH_REST_BYTES, WATCH_REST_BYTES);

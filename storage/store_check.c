@@ -267,6 +267,7 @@ static void check_row(struct check *c, const struct row *row)
     case ROW_KV:
     case ROW_TIMER:
     case ROW_STEP:
+    case ROW_WORKFLOW:
     case ROW_WATCH:
     case ROW_OUTBOX:
     case ROW_SANDBOX:

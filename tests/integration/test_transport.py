@@ -212,8 +212,7 @@ def test_a_method_that_a_route_does_not_take_is_405_with_allow(client, path, all
 
 @pytest.mark.parametrize("method, path", [
     ("PUT", "/v1/test/Store/a/sandboxes/s"), ("POST", "/v1/test/Store/a/sandboxes/s/exec"),
-    ("POST", "/v1/test/Store/a/workflow"), ("GET", "/v1/test/Store/a/workflow"),
-    ("POST", "/v1/test/Store/a/workflow/events"), ("POST", "/admin/v1/backup"), ("GET", "/console/")])
+    ("POST", "/admin/v1/backup"), ("GET", "/console/")])
 def test_a_later_part_of_the_contract_is_501(client, method, path):
     expect_problem(client.request(method, path), 501, "not_implemented")
 

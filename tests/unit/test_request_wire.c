@@ -122,14 +122,16 @@ static void every_kind_of_a_client_travels(void **state)
     (void)state;
     for (int kind = 0; kind < REQUEST_KIND_COUNT; kind++) {
         if (kind == REQUEST_TIMER_FIRE || kind == REQUEST_TIMER_OUTCOME ||
-            kind == REQUEST_WATCH_TIMERS || kind >= REQUEST_MODULE_FETCH) {
+            kind == REQUEST_WATCH_TIMERS || kind == REQUEST_WORKFLOW_FIRE ||
+            kind == REQUEST_WORKFLOW_OUTCOME || kind >= REQUEST_MODULE_FETCH) {
             continue; /* a node asks these of itself */
         }
         struct request *r = example((enum request_kind)kind);
-        bool is_named =
-            kind == REQUEST_KV_GET || kind == REQUEST_KV_PUT || kind == REQUEST_KV_DELETE ||
-            kind == REQUEST_STEP_BEGIN || kind == REQUEST_STEP_END || kind == REQUEST_TIMER_PUT ||
-            kind == REQUEST_TIMER_GET || kind == REQUEST_TIMER_DELETE || kind == REQUEST_CALL;
+        bool is_named = kind == REQUEST_KV_GET || kind == REQUEST_KV_PUT ||
+                        kind == REQUEST_KV_DELETE || kind == REQUEST_STEP_BEGIN ||
+                        kind == REQUEST_STEP_END || kind == REQUEST_TIMER_PUT ||
+                        kind == REQUEST_TIMER_GET || kind == REQUEST_TIMER_DELETE ||
+                        kind == REQUEST_CALL || kind == REQUEST_WORKFLOW_CONTROL;
         r->name = is_named ? bytes_new(SLICE("n")) : NULL;
         r->body = number_document(1);
         struct request *back = through_the_wire(r);

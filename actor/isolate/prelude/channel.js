@@ -316,6 +316,16 @@ export function sendDonePlain(event, result) {
     }
 }
 
+/* A run has come to its end, or to where it waits: the last writes of its journal; null: none. */
+export function sendDoneRun(event, isLast, writes) {
+    const from = writer.mark();
+    doneHead(event, true);
+    writer.bool(isLast);
+    encode(writes);
+    writer.send(from);
+    writer.reset(from);
+}
+
 /* What a class wrote before it threw stays written; a run of one-shot code leaves nothing. */
 export function sendDoneFailed(event, told) {
     flushReads();

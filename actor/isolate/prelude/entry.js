@@ -14,7 +14,7 @@ export function hasEntry() {
     return handler !== null;
 }
 
-class ExecutionContext {
+export class ExecutionContext {
     props = {};
     exports = {};
 

@@ -9,11 +9,16 @@ import { consumeAlarm } from "./storage.js";
 import { getInstance, handlerOf, methodOf } from "./instance.js";
 import { takeTimer } from "./agent/agent.js";
 import { read } from "./clone.js";
+import { runWorkflow } from "./workflow.js";
 
 let underWay = 0;
 
 export function eventsUnderWay() {
     return underWay;
+}
+
+export function eventEnds() {
+    underWay--;
 }
 
 function failed(event, error) {
@@ -124,6 +129,9 @@ function dispatch(event, type) {
         break;
     case frames.EVENT_TIMER:
         timer(event);
+        break;
+    case frames.EVENT_WORKFLOW:
+        runWorkflow(event).catch((error) => failed(event, error));
         break;
     case frames.EVENT_FETCH:
         settle(event, fetchEvent.run(event), endFetch);

@@ -20,6 +20,7 @@ export const EVENT_MESSAGE = 5;
 export const EVENT_CLOSE = 6;
 export const EVENT_ERROR = 7;
 export const EVENT_EXECUTE = 8;
+export const EVENT_WORKFLOW = 9;
 
 /* isolate -> daemon */
 export const READY = 65;

@@ -29,9 +29,14 @@ export function socketEnds() {
     sockets--;
 }
 
+/* What goes on without anybody's doing: timers, promises that are waited for, asks, sockets, bodies. */
+export function activity() {
+    return liveTimers() + backgrounds + sockets + channel.asksPending() + outgoingOpen();
+}
+
 /* Told while no event is under way: one that is keeps the actor awake by itself. */
 export function tellBusy() {
-    const busy = liveTimers() + backgrounds + sockets + channel.asksPending() + outgoingOpen();
+    const busy = activity();
     if ((busy > 0) !== (toldBusy > 0)) {
         toldBusy = busy;
         channel.tell("busy", busy);

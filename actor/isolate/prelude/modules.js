@@ -32,7 +32,7 @@ function makeBuiltins() {
     const agents = { Agent, StreamingResponse, callable, unstable_callable: callable, getAgentByName, routeAgentRequest };
     return new Map([
         ["cloudflare:workers", workers],
-        ["dormouse", asModule({ ...workers, ...agents })],
+        ["dormouse", asModule({ ...workers, ...agents, NonRetryableError: entrypoints.NonRetryableError })],
         ["agents", asModule(agents)],
         ["cloudflare:workflows", asModule({ NonRetryableError: entrypoints.NonRetryableError })],
     ]);

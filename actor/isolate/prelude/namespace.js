@@ -7,7 +7,7 @@ import { uncloneable } from "./clone.js";
 
 const NAME_BYTES_MAX = 512;
 
-function checkName(name) {
+export function checkName(name) {
     name = String(name);
     if (name.length === 0 || name.length > NAME_BYTES_MAX) {
         throw new TypeError(`The name of an actor has 1 to ${NAME_BYTES_MAX} bytes.`);

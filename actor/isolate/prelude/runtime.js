@@ -21,6 +21,7 @@ import { read } from "./clone.js";
 import { start } from "./start.js";
 import { warmFrames } from "./warm.js";
 import { socketsCame } from "./sockets.js";
+import { goOnWithRun, settleRun } from "./workflow.js";
 
 /* Frames that wait at the input gate: events, and what answers from outside. */
 const events = [];
@@ -146,6 +147,9 @@ function goOn(now) {
         takeWaitingNews(news.shift());
         return true;
     }
+    if (goOnWithRun()) {
+        return true;
+    }
     timersFirst = !timersFirst;
     return timersFirst ? fireTimer(now) || takeWaitingEvent() : takeWaitingEvent() || fireTimer(now);
 }
@@ -160,6 +164,9 @@ function settle() {
     }
     if (!overlay.isInTransaction()) {
         channel.flushWrites();
+    }
+    if (settleRun()) {
+        return true;
     }
     if (eventsUnderWay() === 0) {
         lifecycle.tellBusy();

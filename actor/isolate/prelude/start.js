@@ -11,14 +11,18 @@ import { decode } from "./clone.js";
 import { describe, notImplemented } from "./errors.js";
 import { restoreSockets } from "./sockets.js";
 import { rights } from "./storage.js";
-import { setEntry } from "./entry.js";
+import { ExecutionContext, setEntry } from "./entry.js";
 import { setInstance } from "./instance.js";
 import { startExecute } from "./execute.js";
+import { Workflow } from "./workflow_binding.js";
+import { WorkflowEntrypoint } from "./entrypoints.js";
+import { setWorkflow } from "./workflow.js";
 
 function makeEnv(start) {
     const env = start.env ? decode(start.env) : {};
+    const workflows = new Set(start.workflows ?? []);
     for (const [name, className] of Object.entries(start.bindings ?? {})) {
-        env[name] = new DurableObjectNamespace(className);
+        env[name] = workflows.has(className) ? new Workflow(className) : new DurableObjectNamespace(className);
     }
     return env;
 }
@@ -45,6 +49,10 @@ async function startClass(start) {
     const constructor = main[start.class];
     if (typeof constructor !== "function") {
         throw new TypeError(`The module exports no class "${start.class}".`);
+    }
+    if (constructor.prototype instanceof WorkflowEntrypoint) {
+        setWorkflow(new constructor(new ExecutionContext(), env), start.name ?? start.id, start.class);
+        return;
     }
     rights.hasAlarm = typeof constructor.prototype?.alarm === "function";
     const id = new DurableObjectId(start.class, start.id, start.name ?? undefined);
