@@ -6,7 +6,7 @@ import time
 import pytest
 
 from client import Actor, expect_problem, wait_until
-from node import Node
+from cluster import Cluster
 from test_classes import deploy
 
 FLOWS = """
@@ -120,6 +120,40 @@ export class Bad extends WorkflowEntrypoint {
     if (kind === "value") await step.do("fn", async () => () => 1);
     if (kind === "timeout") await step.do("t", { timeout: 50, retries: { limit: 0, delay: 0 } }, () => new Promise(() => {}));
     if (kind === "memory") await step.do("m", async () => { const all = []; for (;;) all.push(new Array(1e6).fill(1)); });
+  }
+}
+
+export class Until extends WorkflowEntrypoint {
+  async run(event, step) {
+    await step.sleepUntil("then", event.payload.date ? new Date(event.payload.at) : event.payload.at);
+    return Date.now();
+  }
+}
+
+export class Defaults extends WorkflowEntrypoint {
+  async run(event, step) {
+    await step.do("plain", async (ctx) => {
+      await tally(this.env, event, ctx.config);
+      throw new Error("first");
+    });
+  }
+}
+
+export class Steps extends WorkflowEntrypoint {
+  async run(event, step) {
+    const order = [];
+    for (let n = 0; n < event.payload.steps; n++) {
+      order.push(await step.do(`step ${n}`, () => tally(this.env, event, n)));
+      if (n === event.payload.rest) await step.sleep("rest", event.payload.ms ?? "1 day");
+    }
+    return order;
+  }
+}
+
+export class Long extends WorkflowEntrypoint {
+  async run(event, step) {
+    await step.do("long", async () => { await tally(this.env, event, "begun"); await scheduler.wait(event.payload); });
+    await step.do("after", () => tally(this.env, event, "after"));
   }
 }
 
@@ -391,14 +425,6 @@ def test_a_restart_from_a_step_keeps_those_before_it(flows):
     assert told["steps"][:2] == before[:2] and told["steps"][2]["started"] > before[2]["started"]
 
 
-def test_a_run_that_eats_memory_is_given_up_or_fails(flows):
-    flow = flows("Bad", "memory")
-    flow.start({"kind": "memory"})
-    wait_until(lambda: flow.step("m")["attempts"] > 1 if flow.status()["steps"] else False, 60, "another attempt")
-    flow.control("terminate")
-    assert flow.status()["status"] == "terminated"
-
-
 def test_code_starts_and_controls_workflows(flows):
     starter, client = flows("Starter"), flows("Starter").client
     call = lambda method, *args: client.post(f"{starter.path}/call/{method}", json=list(args))
@@ -415,3 +441,164 @@ def test_code_starts_and_controls_workflows(flows):
     assert call("approve", "w", "yes").status == 200
     assert waits.until("complete")["output"]["by"] == "yes"
     assert call("status", "none").status == 500
+
+
+def test_a_sleep_until_a_time_ends_then(flows):
+    for number, date in enumerate([True, False]):
+        at = int(time.time() * 1000) + 300
+        told = flows("Until", f"u{number}").run({"at": at, "date": date})
+        assert at <= told["output"] < at + 5000, told
+        assert told["steps"][0]["ended"] >= at
+
+
+def test_the_defaults_of_a_step_are_those_of_the_contract(flows):
+    flow = flows("Defaults")
+    flow.start()
+    flow.until("waiting")
+    assert flow.tally() == [{"retries": {"limit": 5, "delay": "10 seconds", "backoff": "exponential"}, "timeout": "10 minutes"}]
+    step = flow.step("plain")
+    assert (step["status"], step["attempts"], step["error"]["message"]) == ("waiting", 1, "first")
+    assert 9000 < step["due"] - step["started"] < 12000
+    flow.control("terminate")
+
+
+def test_a_run_of_many_steps_is_replayed_page_by_page(flows):
+    flow = flows("Steps")
+    assert flow.start({"steps": 1100, "rest": 1050, "ms": 3000}).status == 201  # long enough for its isolate to go
+    told = flow.until("complete", seconds=90)
+    assert told["output"] == list(range(1, 1101))
+    assert len(flow.tally()) == 1100
+
+
+def test_a_step_under_way_ends_before_the_run_is_paused(flows):
+    flow = flows("Long")
+    flow.start(500)
+    wait_until(lambda: flow.tally() == ["begun"])
+    assert flow.control("pause").json == {"status": "paused"}
+    wait_until(lambda: flow.step("long")["status"] == "complete" if flow.status()["steps"] else False)
+    assert flow.status()["status"] == "paused" and flow.tally() == ["begun"]
+    flow.control("resume")
+    flow.until("complete")
+    assert flow.tally() == ["begun", "after"]
+
+
+def test_a_long_step_is_shown_while_it_runs_and_stopped_by_terminate(flows):
+    flow = flows("Long")
+    flow.start(60000)
+    wait_until(lambda: flow.status()["steps"])
+    step = flow.step("long")
+    assert (step["status"], step["attempts"], step["ended"]) == ("running", 1, None)
+    assert flow.control("terminate").status == 200
+    assert "code" not in flow.info().json, "its code does not run any more"
+    assert flow.status()["status"] == "terminated"
+
+
+def test_deleting_the_actor_takes_its_run_along(flows):
+    flow = flows("Waits")
+    flow.start()
+    flow.until("waiting")
+    assert flow.destroy().status == 204
+    expect_problem(flow.client.get(f"{flow.path}/workflow"), 404, "no_such_workflow")
+    assert flow.start().status == 201
+    flow.until("waiting")
+    flow.event("approved")
+    assert flow.until("complete")["output"]["by"] is None
+
+
+# What dies
+
+
+class Own:
+    """Runs on a node of the test's own."""
+
+    def __init__(self, node, source=FLOWS):
+        self.node = node
+        assert deploy(node.client, source, "own").status == 200
+
+    def __call__(self, name, actor_id="run-1"):
+        return Flow(self.node.client, actor_id, "own", name)
+
+
+def test_a_run_that_waits_has_no_process_and_survives_kill_9(node):
+    flows = Own(node)
+    runs = {"Waits": None, "Steps": {"steps": 4, "rest": 1, "ms": 6000}}
+    for name, params in runs.items():
+        flow = flows(name, name)
+        flow.start(params)
+        flow.until("waiting")
+        assert "code" not in flow.info().json
+        assert flow.client.post(f"{flow.path}/hibernate").status == 204
+        wait_until(lambda flow=flow: flow.info().json["state"] == "hibernated", 5)
+    node.restart(kill=True)
+    waits = flows("Waits", "Waits")
+    assert waits.status()["status"] == "waiting"
+    assert waits.event("approved", 1).status == 202
+    assert waits.until("complete")["output"]["by"] == 1
+    assert flows("Steps", "Steps").until("complete")["output"] == [1, 2, 3, 4]
+
+
+def test_a_run_that_was_under_way_goes_on_after_kill_9(node):
+    flows = Own(node)
+    flows("Steps").start({"steps": 300, "rest": -1})
+    wait_until(lambda: len(flows("Steps").status()["steps"]) > 20)
+    node.restart(kill=True)
+    told = flows("Steps").until("complete", seconds=60)
+    assert [s["name"] for s in told["steps"]] == [f"step {n}" for n in range(300)]
+    tally = flows("Steps").tally()
+    assert sorted(set(tally)) == list(range(300)) and len(tally) <= 301, "only what was under way is run again"
+
+
+def test_new_code_takes_a_run_up_where_it_was(node):
+    flows = Own(node)
+    flows("Steps").start({"steps": 3, "rest": 1, "ms": 3000})
+    flows("Steps").until("waiting")
+    assert deploy(node.client, FLOWS.replace("return order;", "return { order, new: true };"), "own").status == 200
+    assert flows("Steps").until("complete")["output"] == {"order": [1, 2, 3], "new": True}
+
+
+@pytest.mark.parametrize("old, new, says", [
+    ("`step ${n}`", "`other ${n}`", '"step 0"'),
+    ('await step.sleep("rest"', 'if (false) await step.sleep("rest"', '"rest"'),
+    ('await step.sleep("rest", event.payload.ms ?? "1 day")', 'await step.do("rest", async () => 1)', '"rest"'),
+    ("const order = [];", "return 1;", '"step 0"'),
+])
+def test_code_that_is_not_that_of_the_journal_ends_the_run(node, old, new, says):
+    flows = Own(node)
+    flows("Steps").start({"steps": 3, "rest": 1, "ms": 2500})
+    flows("Steps").until("waiting")
+    assert old in FLOWS
+    assert deploy(node.client, FLOWS.replace(old, new), "own").status == 200
+    told = flows("Steps").until("errored", "complete")
+    assert told["error"]["name"] == "WorkflowDivergedError" and says in told["error"]["message"], told
+    assert flows("Steps").tally() == [0, 1], "nothing new was begun"
+
+
+def test_a_step_that_kills_its_isolate_is_tried_again_later_and_later(node):
+    flows = Own(node, FLOWS)
+    flows("Bad", "memory").start({"kind": "memory"})
+    wait_until(lambda: any(s["attempts"] > 1 for s in flows("Bad", "memory").status()["steps"]), 60)
+    assert flows("Bad", "memory").control("terminate").status == 200
+
+
+def test_runs_go_on_where_the_leader_of_their_shard_was_killed(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", 3)
+    try:
+        flows = Own(cluster.nodes[1])
+        asked, waits = [flows("Steps", f"s{n}") for n in range(12)], [flows("Waits", f"w{n}") for n in range(6)]
+        for flow in waits:
+            assert flow.start().status == 201
+            flow.until("waiting")
+        for flow in asked:
+            assert flow.start({"steps": 60, "rest": 20, "ms": 300}).status == 201
+        cluster.nodes.pop(2).kill9()
+        for flow in waits:
+            wait_until(lambda flow=flow: flow.event("approved", 1).status == 202)
+        for flow in asked + waits:
+            wait_until(lambda flow=flow: flow.client.get(f"{flow.path}/workflow").status == 200)
+            told = flow.until("complete", "errored", seconds=60)
+            assert told["status"] == "complete", told
+        for flow in asked:
+            tally = flow.tally()
+            assert sorted(set(tally)) == list(range(60)) and tally == sorted(tally), tally
+    finally:
+        cluster.finish()

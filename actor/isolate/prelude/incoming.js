@@ -8,6 +8,11 @@ import { concat } from "./web/bytes.js";
 const CREDIT_AT_BYTES = 64 * 1024; /* so much was read before more credit is given */
 
 const streams = new Map();
+let readers = 0; /* who wait for a chunk */
+
+export function readersWaiting() {
+    return readers;
+}
 
 function sendCredit(stream, bytes) {
     const from = writer.mark();
@@ -68,9 +73,11 @@ export class IncomingStream {
             if (this.#hasEnded) {
                 return null;
             }
+            readers++;
             await new Promise((resolve) => {
                 this.#waiter = resolve;
             });
+            readers--;
         }
         const chunk = this.#chunks.shift();
         this.#read += chunk.length;

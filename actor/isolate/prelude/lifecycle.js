@@ -6,6 +6,7 @@ import { host } from "./host.js";
 import { liveTimers } from "./timers.js";
 import { log } from "./console.js";
 import { outgoingOpen } from "./outgoing.js";
+import { readersWaiting } from "./incoming.js";
 
 let backgrounds = 0;
 let sockets = 0;
@@ -31,7 +32,7 @@ export function socketEnds() {
 
 /* What goes on without anybody's doing: timers, promises that are waited for, asks, sockets, bodies. */
 export function activity() {
-    return liveTimers() + backgrounds + sockets + channel.asksPending() + outgoingOpen();
+    return liveTimers() + backgrounds + sockets + channel.asksPending() + outgoingOpen() + readersWaiting();
 }
 
 /* Told while no event is under way: one that is keeps the actor awake by itself. */

@@ -180,9 +180,8 @@ function uncaught(error) {
 
 function tick(now) {
     try {
-        timers.fireDeadlines(now);
         tickLog(now);
-        if (goOn(now) || settle()) {
+        if (timers.fireDeadlines(now) || goOn(now) || settle()) {
             return 0;
         }
     } catch (error) {

@@ -114,13 +114,17 @@ export function clearDeadline(deadline) {
     deadlines.delete(deadline);
 }
 
+/* Whether there was any: promises are to settle before anything else is looked at. */
 export function fireDeadlines(now) {
+    let fired = false;
     for (const deadline of deadlines) {
         if (deadline.due <= now) {
             deadlines.delete(deadline);
             deadline.run();
+            fired = true;
         }
     }
+    return fired;
 }
 
 export function liveTimers() {

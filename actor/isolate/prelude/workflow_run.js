@@ -177,6 +177,7 @@ export class Run {
         this.later = []; /* steps to learn of after those */
         this.waiting = new Set();
         this.outcome = null; /* {failed, document} */
+        this.isPausing = false; /* steps that run may end, and nothing more begins */
         this.isStopped = false;
         this.error = null; /* of the run itself */
         this.rollingBack = null;
@@ -301,7 +302,7 @@ export class Run {
     /* Replay: one thing that was learned, if its step has been called. */
     replayOne() {
         const step = this.learned[this.learnedNext];
-        if (step === undefined || !step.isCalled || this.isStopped) {
+        if (step === undefined || !step.isCalled || this.isHeld) {
             return this.#release();
         }
         this.learnedNext++;
@@ -310,7 +311,7 @@ export class Run {
     }
 
     #release() {
-        if (this.held.length === 0 || this.isReplaying) {
+        if (this.isHeld || this.held.length === 0 || this.isReplaying) {
             return false;
         }
         for (const step of this.held.splice(0)) {
@@ -322,7 +323,7 @@ export class Run {
     /* Steps */
 
     #go(step) {
-        if (this.isStopped) {
+        if (this.isHeld) {
             return;
         }
         if (step.isOver) { /* an event that came while nobody ran it */
@@ -361,7 +362,7 @@ export class Run {
     }
 
     #wakeOne(step, now) {
-        if (!this.waiting.has(step) || step.due > now || this.isStopped) {
+        if (!this.waiting.has(step) || step.due > now || this.isHeld) {
             return;
         }
         this.#leave(step);
@@ -510,14 +511,16 @@ export class Run {
         this.writing++;
         try {
             const answer = await channel.outsideAnswer("journal", [this.epoch, this.news, [...this.#takeAcks(), ...writes]]);
-            if (answer === "paused") {
-                this.stop();
-            }
+            this.isPausing ||= answer === "paused";
         } catch (error) {
             this.#notWritten(error, writes);
         }
         this.writing--;
-        return !this.isStopped && this.error === null;
+        return !this.isHeld && this.error === null;
+    }
+
+    get isHeld() {
+        return this.isStopped || this.isPausing;
     }
 
     /* What is too large will be so again; anything else is tried again from the journal. */
@@ -608,6 +611,11 @@ export class Run {
         }
         if (this.writing > 0) {
             return null;
+        }
+        if (this.isPausing && this.running === 0) {
+            const writes = [...this.#takeAcks(), ...this.#takeWaiting()];
+            this.stop();
+            return { isLast: true, writes: writes.length > 0 ? writes : null };
         }
         if (this.running > 0) {
             const writes = this.#takeWaiting();
