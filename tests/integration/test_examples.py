@@ -9,7 +9,8 @@ from test_cli_deploy import dormouse
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 DEPLOYED = {"counter": ("counter", ["Counter"]), "chat": ("chat", ["Room"]),
-            "rate-limiter": ("limits", ["RateLimiter"]), "agent": ("agent", ["Agent"])}
+            "rate-limiter": ("limits", ["RateLimiter"]), "agent": ("agent", ["Agent"]),
+            "workflow": ("orders", ["Order"])}
 LINES_MAX = 99
 
 

@@ -18,7 +18,7 @@ ban() {
     report "$1: $2" "$scratch/found"
 }
 
-# The command line uses the public SDK and libc alone, so it has memory and clocks of its own.
+# The command line and examples use the public SDK and libc alone, so they have memory and clocks of their own.
 call='(^|[^A-Za-z0-9_.>])'
 none='^$'
 ban unbounded 'strings are copied and printed with their bounds' \
@@ -32,17 +32,17 @@ ban loop-clock 'the clock of a loop is read where the loop is' \
 ban random 'randomness comes from base/random' "$call(rand|srand|random|srandom|drand48)[ ]*\\(" "$none"
 ban alloc 'memory comes from base/mem' \
     "$call(malloc|calloc|realloc|reallocarray|strdup|strndup|asprintf|vasprintf)[ ]*\\(" \
-    '^base/mem\.c$|^tests/|^sdk-c/cli/'
+    '^base/mem\.c$|^tests/|^sdk-c/cli/|^examples/'
 # A disk that lied once is not asked again: an I/O error ends the node from within storage.
 disk_error='^storage/(wal|engine|disk|checkpoint)[^/]*[.]c$'
 ban exit 'only main programs, failed invariants and disks end the process' \
     "$call(abort|exit|_exit|_Exit|quick_exit)[ ]*\\(" \
-    '^base/(invariant|mem)[.]c$|main[.]c$|^sdk-c/cli/|^actor/(isolate|launcher)/|^tests/|'"$disk_error"
+    '^base/(invariant|mem)[.]c$|main[.]c$|^sdk-c/cli/|^actor/(isolate|launcher)/|^tests/|^examples/|'"$disk_error"
 ban assert 'PRE, POST and INVARIANT stay on; assert does not' "$call(assert)[ ]*\\(|NDEBUG" "$none"
 ban sleep 'nothing waits for time to pass, but the blocking client between its attempts' \
     "$call(sleep|usleep|nanosleep|uv_sleep|clock_nanosleep)[ ]*\\(" '^sdk-c/'
 ban print 'only programs print' "$call(printf|puts|putchar|perror|vprintf)[ ]*\\(|[^A-Za-z_]stderr[^A-Za-z_]" \
-    '^base/(invariant|mem|log)[.]c$|^node/|^actor/([a-z]*/main[.]c$|isolate/)|^sdk-c/cli/|^tests/|'"$disk_error"
+    '^base/(invariant|mem|log)[.]c$|^node/|^actor/([a-z]*/main[.]c$|isolate/)|^sdk-c/cli/|^tests/|^examples/|'"$disk_error"
 
 # A state has one door: a function that ends in _move, or the file whose struct has the member.
 awk '
