@@ -71,7 +71,7 @@ async function warm(throwaway, scenario, times) {
 /* All are made before any of them runs: what the engine compiles while there is only one is bound to it,
  * and goes with it. */
 async function prepare() {
-    const scenarios = ["class", "execute", "module"];
+    const scenarios = ["class", "execute", "module", "workflow"];
     const warmers = scenarios.map(() => makePrelude(inert));
     const primers = scenarios.map(() => makePrelude(inert));
     const ready = makePrelude(host);

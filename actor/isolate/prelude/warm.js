@@ -67,6 +67,18 @@ exports.default = {
     },
 };`;
 
+const FLOW = `
+const { WorkflowEntrypoint } = require("cloudflare:workers");
+exports.Flow = class Flow extends WorkflowEntrypoint {
+    async run(event, step) {
+        await step.do("first", { retries: { limit: 1, delay: "1 second" } }, async () => event.payload);
+        await step.sleep("sleep", 1);
+        for (let n = 0; n < 5000; n++) {
+            await step.do("step " + n, async () => ({ n, text: "text" }));
+        }
+    }
+};`;
+
 const EXECUTE = `async (input, api) => {
     await api.storage.put("key", input);
     return { value: await api.storage.get("key"), input };
@@ -139,6 +151,18 @@ const scenarios = {
             event(1, frames.EVENT_EXECUTE, bytes({ a: 1 })),
         ],
         often: () => [],
+    },
+    /* Its first step is in the journal, and its sleep is over. */
+    workflow: {
+        asked: 0,
+        once: () => [
+            start("class", { ...modules(FLOW), class: "Flow", workflows: ["Flow"] }),
+            event(1, frames.EVENT_WORKFLOW, 1, 1, 1, 1, bytes({ a: 1 }), [
+                [1, 0, "first", 1, 3, 1, 0, 1, 1, 0, 1, "", bytes({ a: 1 })],
+                [1, 1, "sleep", 2, 2, 1, 0, 1, 0, 1, 0, "", new Uint8Array(0)],
+            ], false),
+        ],
+        often: (ask) => [[frames.ANSWER, ask, true, null]],
     },
     module: {
         asked: 0,

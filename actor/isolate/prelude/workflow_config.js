@@ -38,7 +38,21 @@ export function checkEventType(type, name) {
     return type;
 }
 
+const PARSED_MAX = 100;
+const parsed = new Map(); /* durations that came before: mostly the same few */
+
 function parse(text) {
+    let ms = parsed.get(text);
+    if (ms === undefined) {
+        ms = parseNew(text);
+        if (parsed.size < PARSED_MAX) {
+            parsed.set(text, ms);
+        }
+    }
+    return ms;
+}
+
+function parseNew(text) {
     const found = /^\s*(\d+(?:\.\d+)?)\s*([a-z]+?)s?\s*$/.exec(text);
     return found !== null && Object.hasOwn(units, found[2]) ? Number(found[1]) * units[found[2]] : NaN;
 }
@@ -74,7 +88,11 @@ const backoffs = {
 
 /* {limit, delay, backoff, timeoutMs, given}: `given` is what the callback is shown. */
 export function configOf(config, name) {
-    const { retries = {}, timeout = "10 minutes", ...rest } = config ?? {};
+    return config === undefined || config === null ? { ...defaults, given: { ...defaults.given } } : configOfGiven(config, name);
+}
+
+function configOfGiven(config, name) {
+    const { retries = {}, timeout = "10 minutes", ...rest } = config;
     const { limit = 5, delay = "10 seconds", backoff = "exponential" } = retries;
     if (typeof limit !== "number" || !(limit >= 0)) {
         throw refuse(`retries.limit of the step "${name}" is no number that is not negative.`);
@@ -89,6 +107,8 @@ export function configOf(config, name) {
     const shown = typeof delay === "function" ? { limit, backoff } : { limit, delay, backoff };
     return { limit, delay, backoff, timeoutMs, given: { ...rest, retries: shown, timeout } };
 }
+
+const defaults = configOfGiven({}, "");
 
 /* How long to wait after so many failures. */
 export async function pauseOf(config, name, failures, ctx, error) {

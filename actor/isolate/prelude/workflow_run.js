@@ -408,31 +408,44 @@ export class Run {
         step.attempts++;
         step.state = RUNNING;
         step.started ||= Date.now();
-        const told = setDeadline(STARTED_MS, () => this.#write([step.write()]));
         const ctx = this.#ctx(step);
         let document;
         try {
             document = outputOf(await this.#inTime(step, ctx), `step "${step.name}"`);
         } catch (error) {
-            clearDeadline(told);
             await this.#failed(step, ctx, error);
             return;
         }
-        clearDeadline(told);
         await this.#ended(step, DONE, document);
     }
 
+    /* What the callback returns; or an error, once its time is over. */
     #inTime(step, ctx) {
         return new Promise((resolve, reject) => {
             const { timeoutMs } = step.config;
-            const deadline = setDeadline(timeoutMs, () => {
-                reject(new Error(`Execution timed out after ${timeoutMs}ms: the step "${step.name}".`));
+            const late = () => reject(new Error(`Execution timed out after ${timeoutMs}ms: the step "${step.name}".`));
+            let deadline = setDeadline(Math.min(timeoutMs, STARTED_MS), timeoutMs <= STARTED_MS ? late : () => {
+                this.#write([step.write()]);
+                deadline = setDeadline(timeoutMs - STARTED_MS, late);
             });
-            const end = (settle) => (value) => {
+            const returned = (value) => {
                 clearDeadline(deadline);
-                settle(value);
+                resolve(value);
             };
-            (async () => step.callback(ctx))().then(end(resolve), end(reject));
+            const threw = (error) => {
+                clearDeadline(deadline);
+                reject(error);
+            };
+            try {
+                const result = step.callback(ctx);
+                if (result instanceof Promise) {
+                    result.then(returned, threw);
+                } else {
+                    Promise.resolve(result).then(returned, threw);
+                }
+            } catch (error) {
+                threw(error);
+            }
         });
     }
 
