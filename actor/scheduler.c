@@ -237,6 +237,7 @@ static void feed(struct scheduler *s)
 static void delivery_free(struct delivery *v)
 {
     list_remove(&v->link);
+    v->scheduler->run_count -= v->is_run ? 1 : 0;
     heap_remove(&v->scheduler->outcomes, &v->retry);
     bytes_unref(v->name);
     bytes_unref(v->error);
@@ -406,6 +407,7 @@ static void deliver(struct schedule *d, const struct request *r)
     v->number = r->timer.number;
     v->firing = firing;
     v->is_run = r->kind == REQUEST_WORKFLOW_FIRE;
+    s->run_count += v->is_run ? 1 : 0;
     v->post.done = on_posted;
     list_init(&v->link);
     list_append(&s->deliveries, &v->link);
@@ -430,6 +432,7 @@ static void on_fired(struct request *r)
     struct due_entry *e = due_window_find(&d->window, row_key_slice(&f->key));
     enum err err = r->reply.err;
     s->firing_count--;
+    s->run_count -= r->kind == REQUEST_WORKFLOW_FIRE ? 1 : 0;
     if (e != NULL && e->stage == DUE_TAKEN) {
         uint64_t pause_ms = err == ERR_OVERLOADED ? FIRING_OVERLOADED_MS : FIRING_RETRY_MS;
         due_window_hold(&d->window, e, s->mono_ms + pause_ms);
@@ -446,11 +449,18 @@ static void begin_firing(struct schedule *d, struct due_entry *e)
 {
     struct scheduler *s = d->scheduler;
     struct due_key due;
-    struct firing *f = MEM_NEW(struct firing);
     enum err err = row_key_parse_due(due_entry_key(e), &due);
     INVARIANT(err == ERR_OK);
-    struct request *r =
-        request_new(due.kind == ROW_WORKFLOW ? REQUEST_WORKFLOW_FIRE : REQUEST_TIMER_FIRE);
+    bool is_run = due.kind == ROW_WORKFLOW;
+    if (is_run && s->run_count >= RUNS_MAX) {
+        due_window_take(&d->window, e);
+        due_window_hold(&d->window, e, s->mono_ms + RUN_QUEUE_MS);
+        update(d);
+        return;
+    }
+    struct firing *f = MEM_NEW(struct firing);
+    struct request *r = request_new(is_run ? REQUEST_WORKFLOW_FIRE : REQUEST_TIMER_FIRE);
+    s->run_count += is_run ? 1 : 0;
     f->schedule = d;
     row_key_set(&f->key, due_entry_key(e));
     r->identity = e->identity;

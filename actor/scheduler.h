@@ -31,7 +31,9 @@ struct webhooks;
 
 enum {
     SCHEDULER_MAGIC = 0x73636801,
-    FIRINGS_MAX = 64, /* turns under way */
+    FIRINGS_MAX = 64,   /* turns under way */
+    RUNS_MAX = 1024,    /* runs of workflows under way: each is a process */
+    RUN_QUEUE_MS = 200, /* until one for which there is no room is looked at again */
     FIRING_TIMEOUT_MS = 10 * 1000,
     FIRING_RETRY_MS = 1000,            /* after a turn that could not be */
     FIRING_OVERLOADED_MS = 100,        /* after one that a full queue refused */
@@ -57,6 +59,7 @@ struct scheduler {
     struct list hungry;     /* schedules that want a page of due rows */
     struct list deliveries; /* all webhooks */
     size_t firing_count;
+    size_t run_count; /* under way, or about to be */
     uint64_t mono_ms;
     uint64_t wall_ms;
     uint64_t page_after_ms; /* monotonic: reads were refused */

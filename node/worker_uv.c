@@ -174,6 +174,21 @@ static void on_wake(uv_async_t *async)
     }
 }
 
+static void submit_timer(void *ctx, struct shard *shard, struct request *r, uint32_t timeout_ms)
+{
+    OBJ_CAST(worker, ctx, WORKER_MAGIC);
+    code_host_submit(&worker->code.host, shard, r, timeout_ms);
+}
+
+/* Timers of code, and runs, wait until it is known which code there is: what is due when a node starts comes before. */
+static void begin_code(struct worker *w)
+{
+    if (w->scheduler.submit_code == NULL &&
+        atomic_load_explicit(&w->node->view_number, memory_order_acquire) != 0) {
+        w->scheduler.submit_code = submit_timer;
+    }
+}
+
 static void after_sleep(uv_check_t *check)
 {
     OBJ_CAST(worker, check->data, WORKER_MAGIC);
@@ -183,6 +198,7 @@ static void after_sleep(uv_check_t *check)
     registry_tick(&w->registry, now_ms);
     code_tick(&w->code, now_ms);
     courier_tick(&w->courier, now_ms);
+    begin_code(w);
     scheduler_tick(&w->scheduler, now_ms, wall_ms);
     neighbours_hear_pulses(&w->neighbours, now_ms);
     engine_tick(w->engine);
@@ -336,12 +352,6 @@ static void close_loop(struct worker *w)
     INVARIANT(rc == 0);
 }
 
-static void submit_timer(void *ctx, struct shard *shard, struct request *r, uint32_t timeout_ms)
-{
-    OBJ_CAST(worker, ctx, WORKER_MAGIC);
-    code_host_submit(&worker->code.host, shard, r, timeout_ms);
-}
-
 static void *run(void *arg)
 {
     OBJ_CAST(worker, arg, WORKER_MAGIC);
@@ -366,7 +376,6 @@ static void *run(void *arg)
     broker_init(&w->broker, w);
     log_peers_init(&w->log_peers, w);
     scheduler_init(&w->scheduler, &w->registry, &w->webhooks);
-    w->scheduler.submit_code = submit_timer;
     w->scheduler.code_ctx = w;
     records_init(&w->records, w);
     w->err = open_engine(w);

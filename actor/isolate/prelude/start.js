@@ -51,7 +51,9 @@ async function startClass(start) {
         throw new TypeError(`The module exports no class "${start.class}".`);
     }
     if (constructor.prototype instanceof WorkflowEntrypoint) {
-        setWorkflow(new constructor(new ExecutionContext(), env), start.name ?? start.id, start.class);
+        const workflow = new constructor(new ExecutionContext(), env);
+        setInstance(workflow); /* timers of its actor may come too */
+        setWorkflow(workflow, start.name ?? start.id, start.class);
         return;
     }
     rights.hasAlarm = typeof constructor.prototype?.alarm === "function";

@@ -163,6 +163,7 @@ export class Run {
     constructor(told) {
         this.epoch = told.epoch;
         this.news = told.news;
+        this.now = told.now; /* the daemon's, when it told last: what was due by then is over */
         this.steps = new Map(); /* by name */
         this.learned = []; /* steps of the journal, in the order in which the code learned of their ends */
         this.learnedNext = 0;
@@ -205,6 +206,7 @@ export class Run {
     /* What the daemon knows, and this run does not: events, and times that have come. */
     update(told, rows) {
         this.news = told.news;
+        this.now = told.now;
         for (const row of rows) {
             const step = this.steps.get(row[2]);
             if (step !== undefined && step.type === EVENT && step.state === WAITING && row[4] === DONE) {
@@ -345,12 +347,22 @@ export class Run {
     /* Until its time has come: where the run is not under way then, the daemon says so. */
     #await(step) {
         this.waiting.add(step);
+        if (step.due <= this.now) {
+            this.#wakeOne(step, this.now);
+        } else {
+            this.#arm(step);
+        }
+    }
+
+    #arm(step) {
         const late = step.type === EVENT ? EVENT_LATE_MS : 0;
-        const delay = Math.max(0, step.due - Date.now()) + late;
-        step.deadline = setDeadline(delay, () => {
+        const left = () => step.due + late - Date.now();
+        step.deadline = setDeadline(Math.max(left(), 1), () => {
             step.deadline = null;
-            if (this.isUnderWay) {
-                this.#wakeOne(step, Date.now() - late);
+            if (this.isUnderWay && left() > 0) {
+                this.#arm(step); /* one clock is ahead of the other */
+            } else if (this.isUnderWay) {
+                this.#wakeOne(step, step.due);
             }
         });
     }
@@ -358,6 +370,9 @@ export class Run {
     #wake(now) {
         for (const step of [...this.waiting]) {
             this.#wakeOne(step, now);
+            if (this.waiting.has(step) && step.deadline === null) {
+                this.#arm(step);
+            }
         }
     }
 
