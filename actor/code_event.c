@@ -457,9 +457,10 @@ void code_event_done(struct code_session *s, struct value_iter *frame)
     if (is_ok) {
         set_key(r, e->request);
     }
+    bool is_one_shot = s->is_run;
     code_event_move(e, CODE_EVENT_ENDING);
-    code_turn_submit(r);
-    if (s->is_run) {
+    code_turn_submit(r); /* with which a session that is no run's may be gone */
+    if (is_one_shot) {
         code_session_end(s, CODE_END_DONE, ERR_ACTOR_CUT_OFF);
     }
 }
