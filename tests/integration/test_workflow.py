@@ -119,7 +119,7 @@ export class Bad extends WorkflowEntrypoint {
     if (kind === "backoff") await step.do("b", { retries: { limit: 1, delay: 1, backoff: "cubic" } }, async () => 1);
     if (kind === "value") await step.do("fn", async () => () => 1);
     if (kind === "timeout") await step.do("t", { timeout: 50, retries: { limit: 0, delay: 0 } }, () => new Promise(() => {}));
-    if (kind === "memory") await step.do("m", async () => { const all = []; for (;;) all.push(new Array(1e6).fill(1)); });
+    if (kind === "memory") await step.do("m", async () => { await scheduler.wait(200); const all = []; for (;;) all.push(new Array(1e6).fill(1)); });
   }
 }
 
