@@ -24,7 +24,7 @@ static const enum request_kind kinds[] = {
     [10] = REQUEST_STEP_BEGIN,  [11] = REQUEST_STEP_END,  [12] = REQUEST_STEP_LIST,
     [13] = REQUEST_TIMER_PUT,   [14] = REQUEST_TIMER_GET, [15] = REQUEST_TIMER_DELETE,
     [16] = REQUEST_TIMER_LIST,  [17] = REQUEST_CALL,      [18] = REQUEST_CLASS_FETCH,
-    [19] = REQUEST_EXECUTE,
+    [19] = REQUEST_EXECUTE,     [20] = REQUEST_SANDBOX,
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -223,7 +223,7 @@ static bool take_name_and_body(struct request *r, const struct slice *fields)
     bool has_body = r->kind == REQUEST_KV_PUT || r->kind == REQUEST_TXN ||
                     r->kind == REQUEST_STEP_END || r->kind == REQUEST_TIMER_PUT ||
                     r->kind == REQUEST_CALL || r->kind == REQUEST_CLASS_FETCH ||
-                    r->kind == REQUEST_EXECUTE;
+                    r->kind == REQUEST_EXECUTE || r->kind == REQUEST_SANDBOX;
     if (is_named != is_given(name) || (has_body && !is_given(body)) ||
         (is_named &&
          (name.len == 0 || !is_utf8_of(name, is_key ? KV_KEY_BYTES_MAX : NAME_BYTES_MAX)))) {
@@ -275,7 +275,8 @@ static bool take_socket(struct request *r, struct slice field)
     if (!is_given(field)) {
         return true;
     }
-    if (field.len != SOCKET_FIELD_BYTES || r->kind != REQUEST_CLASS_FETCH) {
+    if (field.len != SOCKET_FIELD_BYTES ||
+        (r->kind != REQUEST_CLASS_FETCH && r->kind != REQUEST_SANDBOX)) {
         return false;
     }
     r->socket = (struct socket_ref){.id = get_be64(field.data), .node = get_be32(field.data + 8)};

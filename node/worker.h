@@ -40,6 +40,7 @@
 #include "node/orders.h"
 #include "node/records.h"
 #include "node/route.h"
+#include "node/sandboxes.h"
 #include "node/sideline.h"
 #include "node/sink_peer.h"
 #include "node/snapshots.h"
@@ -133,6 +134,7 @@ struct worker {
     struct engine *engine;
     struct registry registry;
     struct code code;
+    struct sandboxes sandboxes;
     struct courier courier;
     struct forward forward;
     struct glances glances;

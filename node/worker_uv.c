@@ -49,6 +49,7 @@ static void on_depose(void *ctx, struct shard *s)
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
     snapshots_depose(&worker->snapshots, s);
     if (shard_id(s) != SHARD_META) {
+        sandbox_host_depose(&worker->sandboxes.host, s);
         code_host_depose(&worker->code.host, s);
         sockets_depose(&worker->sockets, shard_id(s));
         registry_depose(&worker->registry, s);
@@ -181,6 +182,7 @@ static void after_sleep(uv_check_t *check)
     uint64_t wall_ms = worker_read_clocks(w);
     registry_tick(&w->registry, now_ms);
     code_tick(&w->code, now_ms);
+    sandbox_host_tick(&w->sandboxes.host, now_ms, wall_ms);
     courier_tick(&w->courier, now_ms);
     scheduler_tick(&w->scheduler, now_ms, wall_ms);
     neighbours_hear_pulses(&w->neighbours, now_ms);
@@ -220,6 +222,7 @@ static void arm_timer(struct worker *w, uint64_t now_ms, uint64_t tick_ms)
     uint64_t parcels_ms = courier_next_ms(&w->courier);
     uint64_t groups_ms = engine_next_ms(w->engine);
     next_ms = earlier(next_ms, code_next_ms(&w->code));
+    next_ms = earlier(next_ms, sandbox_host_next_ms(&w->sandboxes.host));
     next_ms = earlier(next_ms, timers_ms);
     next_ms = earlier(next_ms, groups_ms);
     next_ms = earlier(next_ms, parcels_ms);
@@ -289,6 +292,7 @@ static void open_handles(struct worker *w)
     rc |= uv_check_start(&w->after_sleep, after_sleep);
     INVARIANT(rc == 0);
     code_open(&w->code, w);
+    sandboxes_open(&w->sandboxes, w);
     webhooks_open(&w->webhooks, &w->loop, w->node->options->allow_private_targets);
 }
 
@@ -334,7 +338,7 @@ static void close_loop(struct worker *w)
 static void submit_timer(void *ctx, struct shard *shard, struct request *r, uint32_t timeout_ms)
 {
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
-    code_host_submit(&worker->code.host, shard, r, timeout_ms);
+    worker_submit(worker, shard, r, timeout_ms);
 }
 
 static void *run(void *arg)
@@ -383,6 +387,7 @@ static void *run(void *arg)
     sideline_close(&w->sideline);
     registry_done(&w->registry);
     code_done(&w->code);
+    sandboxes_done(&w->sandboxes);
     courier_done(&w->courier);
     forward_done(&w->forward);
     sink_peers_done(&w->sink_peers);

@@ -37,7 +37,7 @@ ban alloc 'memory comes from base/mem' \
 disk_error='^storage/(wal|engine|disk|checkpoint)[^/]*[.]c$'
 ban exit 'only main programs, failed invariants and disks end the process' \
     "$call(abort|exit|_exit|_Exit|quick_exit)[ ]*\\(" \
-    '^base/(invariant|mem)[.]c$|main[.]c$|^sdk-c/cli/|^actor/(isolate|launcher)/|^tests/|'"$disk_error"
+    '^base/(invariant|mem)[.]c$|main[.]c$|^sdk-c/cli/|^actor/(isolate|launcher|sandbox)/|^tests/|'"$disk_error"
 ban assert 'PRE, POST and INVARIANT stay on; assert does not' "$call(assert)[ ]*\\(|NDEBUG" "$none"
 ban sleep 'nothing waits for time to pass, but the blocking client between its attempts' \
     "$call(sleep|usleep|nanosleep|uv_sleep|clock_nanosleep)[ ]*\\(" '^sdk-c/'

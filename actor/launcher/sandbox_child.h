@@ -1,0 +1,26 @@
+/* A sandbox's first process between clone3 and execve: from a copy of the launcher to dormouse-init, alone in its
+ * namespaces. */
+#ifndef ACTOR_LAUNCHER_SANDBOX_CHILD_H
+#define ACTOR_LAUNCHER_SANDBOX_CHILD_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "actor/launch_wire.h"
+
+struct sandbox_child {
+    int go;     /* socket to the launcher: one packet, `struct sandbox_go` and the mounts */
+    int init;   /* the file of dormouse-init */
+    int socket; /* to the daemon */
+    pid_t parent;
+};
+
+/* Comes with the disk's mount and those of its layers, the topmost first. */
+struct sandbox_go {
+    uint32_t layer_count;
+};
+
+/* Tells of what went wrong on the socket (actor/sandbox_frame.h). */
+_Noreturn void sandbox_child_run(const struct sandbox_child *c);
+
+#endif

@@ -1,0 +1,7 @@
+/* Files. */
+#include "actor/sandbox_own.h"
+
+void file_begin(struct sandbox_ask *a)
+{
+    ask_fail(a, ERR_NOT_IMPLEMENTED, NULL);
+}
