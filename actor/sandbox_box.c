@@ -303,6 +303,19 @@ void box_use(struct box *b, struct sandbox_ask *a)
     }
 }
 
+void box_keep(struct sandbox_ask *a)
+{
+    if (a->box != NULL && !a->is_in_box) {
+        list_append(&a->box->asks, &a->in_box);
+        a->box->ask_count++;
+        a->is_in_box = true;
+        if (a->box->state == BOX_FROZEN) {
+            box_wake(a->box);
+        }
+        a->host->next_poll_ms = 0;
+    }
+}
+
 void box_leave(struct sandbox_ask *a)
 {
     struct box *b = a->box;

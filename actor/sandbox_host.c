@@ -22,6 +22,7 @@ void sandbox_host_init(struct sandbox_host *h, struct registry *registry,
                                .disks = disks,
                                .images = images,
                                .missing = missing};
+    h->next_poll_ms = UINT64_MAX;
     list_init(&h->all);
     list_init(&h->asks);
 }
@@ -533,6 +534,18 @@ void sandbox_host_stop(struct sandbox_host *h)
     drop_boxes(h, NULL);
 }
 
+static void poll_waiters(struct sandbox_host *h)
+{
+    bool has_some = false;
+    if (h->now_ms < h->next_poll_ms) {
+        return;
+    }
+    LIST_FOREACH_SAFE (link, &h->all) {
+        has_some = processes_poll(LIST_ENTRY(link, struct box, link)) || has_some;
+    }
+    h->next_poll_ms = has_some ? h->now_ms + SANDBOX_POLL_MS : UINT64_MAX;
+}
+
 void sandbox_host_tick(struct sandbox_host *h, uint64_t now_ms, uint64_t wall_ms)
 {
     struct heap_node *n;
@@ -543,6 +556,7 @@ void sandbox_host_tick(struct sandbox_host *h, uint64_t now_ms, uint64_t wall_ms
         give_up(a, a->has_begun ? ERR_TIMEOUT_IN_DOUBT : ERR_TIMEOUT);
     }
     exec_expire(h);
+    poll_waiters(h);
     if (now_ms < h->next_look_ms) {
         return;
     }
@@ -557,6 +571,7 @@ uint64_t sandbox_host_next_ms(const struct sandbox_host *h)
     const struct heap_node *n = heap_first(&h->deadlines);
     uint64_t next_ms = list_is_empty(&h->all) ? UINT64_MAX : h->next_look_ms;
     next_ms = n != NULL && n->key < next_ms ? n->key : next_ms;
+    next_ms = h->next_poll_ms < next_ms ? h->next_poll_ms : next_ms;
     n = heap_first(&h->spawn_deadlines);
     return n != NULL && n->key < next_ms ? n->key : next_ms;
 }

@@ -30,6 +30,7 @@ struct disks;
 
 enum {
     SANDBOX_FREEZE_MS = 20 * 1000,       /* without a request, and without work inside */
+    SANDBOX_POLL_MS = 10,                /* of ports that are waited for */
     SANDBOX_LOOK_MS = 1000,              /* between two looks at what a sandbox does */
     SANDBOX_WAITING_MAX = 256,           /* requests of one sandbox, under way or waiting */
     SANDBOX_OUTPUT_BYTES_MAX = 16 << 20, /* of an exec that is not streamed */
@@ -57,6 +58,7 @@ struct sandbox_host {
     uint64_t now_ms;
     uint64_t wall_ms;
     uint64_t next_look_ms;
+    uint64_t next_poll_ms; /* of what is waited for; UINT64_MAX: nothing is */
     bool is_stopped;
     struct sandbox_host_stats stats;
 };

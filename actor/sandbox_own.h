@@ -88,6 +88,7 @@ struct box *box_find(const struct sandbox_host *h, const struct identity *identi
 /* That of the row, made or made anew where it is another's. NULL: the row cannot be read. */
 struct box *box_of(struct sandbox_ask *a, struct slice row);
 void box_use(struct box *b, struct sandbox_ask *a); /* a->run, once it runs */
+void box_keep(struct sandbox_ask *a);               /* it stays awake while the ask is there */
 void box_leave(struct sandbox_ask *a);
 void box_wake(struct box *b);
 void box_look(struct box *b);
@@ -109,6 +110,7 @@ void process_wait(struct sandbox_ask *a);
 void processes_put(const struct box *b, struct buf *out); /* an array of them */
 void processes_ended(struct box *b);                      /* with its machine */
 void processes_free(struct box *b);
+bool processes_poll(struct box *b); /* looks at what is waited for; false: nothing is */
 
 /* sandbox_file.c */
 void file_begin(struct sandbox_ask *a);
