@@ -85,7 +85,8 @@ enum err op_sandbox_delete(struct turn *t, struct request *r)
     return ERR_OK;
 }
 
-/* The body is a row, which takes the place of the one with the same id. 404: there is none any more. */
+/* The body is a row, which takes the place of the one with the same id. 404: there is none any more. Under MATCH_ABSENT
+ * there is to be none of that name: 409. */
 enum err op_sandbox_set(struct turn *t, struct request *r)
 {
     const struct row *row;
@@ -96,7 +97,11 @@ enum err op_sandbox_set(struct turn *t, struct request *r)
     if (err != ERR_OK) {
         return err;
     }
-    if (row == NULL || sandbox_spec_decode(bytes_slice(row->value), &old) != ERR_OK ||
+    if (r->match == MATCH_ABSENT) {
+        if (row != NULL) {
+            return reply_fail(&r->reply, ERR_CONFLICT, "The actor has a sandbox of that name.");
+        }
+    } else if (row == NULL || sandbox_spec_decode(bytes_slice(row->value), &old) != ERR_OK ||
         sandbox_spec_decode(bytes_slice(r->body), &new) != ERR_OK ||
         memcmp(old.id, new.id, sizeof old.id) != 0) {
         return reply_fail(&r->reply, ERR_NO_SUCH_SANDBOX, NULL);

@@ -28,6 +28,7 @@ enum sandbox_verb {
     SANDBOX_VERB_SNAPSHOT = 11,
     SANDBOX_VERB_RESTORE = 12,
     SANDBOX_VERB_FORK = 13,
+    SANDBOX_VERB_ADOPT = 14, /* of a fork, between owners: the body is the bytes of a row */
     SANDBOX_VERB_END,
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actor/sandbox_layers.h"
 #include "actor/sandbox_own.h"
 #include "base/hex.h"
 #include "base/invariant.h"
@@ -51,7 +52,7 @@ struct box *box_find(const struct sandbox_host *h, const struct identity *identi
     return NULL;
 }
 
-static void set_row(struct box *b, struct slice row)
+void box_set_row(struct box *b, struct slice row)
 {
     if (b->row != NULL && slice_equal(bytes_slice(b->row), row)) {
         return;
@@ -74,8 +75,11 @@ static struct box *box_new(struct sandbox_ask *a, struct slice row)
     b->busy_ms = h->now_ms;
     (void)snprintf(b->name, sizeof b->name, "%.*s", (int)a->what.name.len,
                    (const char *)a->what.name.data);
-    set_row(b, row);
+    box_set_row(b, row);
     hex_encode(b->spec.id, sizeof b->spec.id, b->disk);
+    b->address = a->request->address;
+    b->address_text = bytes_ref(a->request->address_text);
+    list_init(&b->jobs);
     list_init(&b->waiting);
     list_init(&b->asks);
     list_init(&b->processes);
@@ -100,7 +104,7 @@ struct box *box_of(struct sandbox_ask *a, struct slice row)
     if (b == NULL) {
         return box_new(a, row);
     }
-    set_row(b, row);
+    box_set_row(b, row);
     return b;
 }
 
@@ -113,7 +117,9 @@ void box_free_if_over(struct box *b)
     processes_free(b);
     if (b->loses_disk) {
         disk_remove(b->host->disks, b->disk);
+        layers_release(b, NULL);
     }
+    bytes_unref(b->address_text);
     list_remove(&b->link);
     b->host->box_count--;
     bytes_unref(b->row);
@@ -156,6 +162,50 @@ bool box_has_image(const struct sandbox_host *h, struct slice image)
     return fd >= 0;
 }
 
+/* The newest first. What is missing here is to be fetched by whoever replicates layers. */
+static bool open_layers(const struct box *b, struct machine_spec *spec)
+{
+    struct slice item;
+    struct slice hash;
+    if (b->spec.layers.len == 0) {
+        return true;
+    }
+    for (struct value_iter it = value_items(b->spec.layers); value_next(&it, &item);) {
+        int fd = spec->layer_count < LAUNCH_LAYERS_MAX - 1 && value_get_str(item, &hash)
+                     ? layer_open(b->host->disks, hash)
+                     : -1;
+        if (fd < 0) {
+            return false;
+        }
+        spec->layers[spec->layer_count++] = fd;
+    }
+    return true;
+}
+
+static void close_layers(const struct machine_spec *spec)
+{
+    for (size_t i = 0; i < spec->layer_count; i++) {
+        (void)close(spec->layers[i]);
+    }
+}
+
+bool layers_use(struct sandbox_host *h, const struct sandbox_spec *s)
+{
+    char disk[SANDBOX_NAME_BYTES];
+    struct slice item;
+    struct slice hash;
+    hex_encode(s->id, sizeof s->id, disk);
+    if (s->layers.len == 0) {
+        return true;
+    }
+    for (struct value_iter it = value_items(s->layers); value_next(&it, &item);) {
+        if (!value_get_str(item, &hash) || layer_use(h->disks, hash, disk) != ERR_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Its life */
 
 static void fail_waiting(struct box *b, enum err err, const char *why)
@@ -195,6 +245,7 @@ static void on_ready(void *ctx)
     box_move(box, BOX_RUNNING);
     box->host->stats.started++;
     run_waiting(box);
+    box_jobs_go_on(box);
 }
 
 /* Here the listeners are handed on to dormouse-egress, once it takes them: until then they are closed, and whatever
@@ -212,15 +263,20 @@ static void on_ended(void *ctx, const char *why)
     OBJ_CAST(box, ctx, BOX_MAGIC);
     struct box *b = box;
     bool was_starting = b->state == BOX_STARTING;
+    b->ask_count++; /* it stays until this is done */
     b->machine = NULL;
     box_move(b, BOX_ASLEEP);
     processes_ended(b);
     if (was_starting) {
         b->host->stats.failed++;
         fail_waiting(b, ERR_UNAVAILABLE, *why != '\0' ? why : "it was stopped");
-    } else if (!list_is_empty(&b->waiting) && !b->is_going) {
+    }
+    box_job_on_ended(b);
+    if (!list_is_empty(&b->waiting) && !b->is_going) {
         box_wake(b);
     }
+    box_jobs_go_on(b);
+    b->ask_count--;
     box_free_if_over(b);
 }
 
@@ -242,10 +298,19 @@ static void box_start(struct box *b, int disk)
         fail_waiting(b, ERR_UNAVAILABLE, "its image is not on this node");
         return;
     }
+    bool has_all = open_layers(b, &spec);
     spec.layers[spec.layer_count++] = image;
+    if (!has_all) {
+        close_layers(&spec);
+        (void)close(disk);
+        box_move(b, BOX_STARTING);
+        box_move(b, BOX_ASLEEP);
+        fail_waiting(b, ERR_UNAVAILABLE, "a layer of its disk is not on this node");
+        return;
+    }
     box_move(b, BOX_STARTING);
     enum err err = machine_start(b->host->machines, &spec, &machine_hooks, b, &b->machine, &why);
-    (void)close(image);
+    close_layers(&spec);
     if (err != ERR_OK) {
         box_move(b, BOX_ASLEEP);
         fail_waiting(b, err, why);
@@ -271,9 +336,11 @@ void box_wake(struct box *b)
 {
     b->used_ms = b->host->now_ms;
     b->busy_ms = b->host->now_ms;
+    if (b->job != NULL) {
+        return; /* its end wakes it */
+    }
     if (b->state == BOX_FROZEN) {
-        machine_freeze(b->machine, false);
-        box_move(b, BOX_RUNNING);
+        box_freeze(b, false);
         run_waiting(b);
         return;
     }
@@ -330,7 +397,13 @@ void box_leave(struct sandbox_ask *a)
     box_free_if_over(b);
 }
 
-static void stop_machine(struct box *b)
+void box_freeze(struct box *b, bool is_frozen)
+{
+    machine_freeze(b->machine, is_frozen);
+    box_move(b, is_frozen ? BOX_FROZEN : BOX_RUNNING);
+}
+
+void box_stop(struct box *b)
 {
     if (b->state == BOX_FETCHING) {
         disk_forget(b->fetching);
@@ -351,8 +424,11 @@ void box_go(struct box *b, bool loses_disk, enum err err)
     if (b->deleter != NULL) {
         ask_begin(b->deleter);
     }
+    b->ask_count++;
     fail_waiting(b, err, "");
-    stop_machine(b);
+    box_jobs_drop(b, err);
+    box_stop(b);
+    b->ask_count--;
     box_free_if_over(b);
 }
 
@@ -361,7 +437,7 @@ void box_look(struct box *b)
 {
     struct machine_usage usage;
     uint64_t now_ms = b->host->now_ms;
-    if (b->state != BOX_RUNNING || b->is_going) {
+    if ((b->state != BOX_RUNNING && b->state != BOX_FROZEN) || b->is_going || b->job != NULL) {
         return;
     }
     machine_usage(b->machine, &usage);
@@ -369,10 +445,14 @@ void box_look(struct box *b)
         b->busy_ms = now_ms;
     }
     b->cpu_seen_us = usage.cpu_us;
-    if (b->ask_count == 0 && b->used_ms + SANDBOX_FREEZE_MS <= now_ms &&
-        b->busy_ms + SANDBOX_FREEZE_MS <= now_ms) {
-        machine_freeze(b->machine, true);
-        box_move(b, BOX_FROZEN);
+    uint64_t idle_since_ms = b->used_ms > b->busy_ms ? b->used_ms : b->busy_ms;
+    if (b->ask_count > 0) {
+        return;
+    }
+    if (idle_since_ms + b->spec.sleep_after_ms <= now_ms) {
+        box_sleep_by_itself(b);
+    } else if (b->state == BOX_RUNNING && idle_since_ms + SANDBOX_FREEZE_MS <= now_ms) {
+        box_freeze(b, true);
     }
 }
 

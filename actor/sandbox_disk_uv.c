@@ -369,10 +369,13 @@ bool disk_exists(const struct disks *d, const char *name)
     return access(path, F_OK) == 0;
 }
 
-void disks_open(struct disks *d, uv_loop_t *loop, const struct launch *launch, const char *folder)
+void disks_open(struct disks *d, uv_loop_t *loop, const struct launch *launch, const char *folder,
+                const char *layers)
 {
     *d = (struct disks){.loop = loop, .launch = launch};
     (void)snprintf(d->folder, sizeof d->folder, "%s", folder);
+    (void)snprintf(d->layers, sizeof d->layers, "%s", layers);
+    list_init(&d->packs);
     list_init(&d->asks);
     list_init(&d->warm);
 }
@@ -396,6 +399,7 @@ void disks_close(struct disks *d)
 {
     struct warm *w;
     d->is_closed = true;
+    layers_close(d);
     LIST_FOREACH_SAFE (link, &d->asks) {
         struct disk_ask *a = LIST_ENTRY(link, struct disk_ask, link);
         if (a->is_warm) {

@@ -20,17 +20,21 @@ struct disks {
     uv_loop_t *loop;
     const struct launch *launch;
     char folder[SANDBOX_PATH_BYTES];
-    struct list asks;  /* under way */
-    struct list warm;  /* of the usual size, mounted */
-    size_t warm_count; /* of them, and of those that will be */
+    char layers[SANDBOX_PATH_BYTES]; /* the folder of layers (actor/sandbox_layers.h) */
+    struct list packs;               /* under way */
+    struct list asks;                /* likewise */
+    struct list warm;                /* of the usual size, mounted */
+    size_t warm_count;               /* of them, and of those that will be */
     bool is_closed;
     bool warms; /* they are wanted: there have been sandboxes */
 };
 
 /* The folder is there. Several workers may have the same one. */
-void disks_open(struct disks *d, uv_loop_t *loop, const struct launch *launch, const char *folder);
+void disks_open(struct disks *d, uv_loop_t *loop, const struct launch *launch, const char *folder,
+                const char *layers);
 /* What an end of the process has left there half made: before the first of them is opened. */
 void disks_clean(const char *folder);
 void disks_close(struct disks *d);
+void layers_close(struct disks *d); /* by disks_close */
 
 #endif

@@ -14,14 +14,13 @@ enum { ROW_TIMEOUT_MS = 30 * 1000, DETAIL_BYTES = 256 };
 
 void sandbox_host_init(struct sandbox_host *h, struct registry *registry,
                        struct socket_sets *sockets, struct machines *machines, struct disks *disks,
-                       const char *images, uint32_t missing)
+                       const char *images)
 {
     *h = (struct sandbox_host){.registry = registry,
                                .sockets = sockets,
                                .machines = machines,
                                .disks = disks,
-                               .images = images,
-                               .missing = missing};
+                               .images = images};
     h->next_poll_ms = UINT64_MAX;
     list_init(&h->all);
     list_init(&h->asks);
@@ -196,6 +195,7 @@ static void submit_row(struct sandbox_ask *a, enum request_kind kind, struct sli
     r->identity = of->identity;
     r->name = bytes_new(a->what.name);
     r->body = body.len > 0 ? bytes_new(body) : NULL;
+    r->match = kind == REQUEST_SANDBOX_SET ? MATCH_ABSENT : MATCH_ANY;
     if (request_writes(r) && of->idempotency_key != NULL) {
         r->idempotency_key = bytes_ref(of->idempotency_key);
         memcpy(r->hash, of->hash, sizeof r->hash);
@@ -268,6 +268,13 @@ static void show(struct sandbox_ask *a, struct box *b, int status)
     processes_put(b, &doc);
     buf_done(&spec);
     ask_document(a, status, &doc);
+}
+
+void box_show(struct sandbox_ask *a, struct box *b)
+{
+    if (a->request != NULL) {
+        show(a, b, 200);
+    }
 }
 
 static void on_put_row(struct sandbox_ask *a, struct request *r)
@@ -373,12 +380,25 @@ static void begin_in_box(struct sandbox_ask *a)
         box_begin_wake(a);
         return;
     case SANDBOX_VERB_SLEEP:
-    case SANDBOX_VERB_SNAPSHOTS:
-    case SANDBOX_VERB_SNAPSHOT:
-    case SANDBOX_VERB_RESTORE:
-    case SANDBOX_VERB_FORK:
-        ask_fail(a, ERR_NOT_IMPLEMENTED, NULL);
+        sleep_begin(a);
         return;
+    case SANDBOX_VERB_SNAPSHOTS:
+        if (is_get) {
+            snapshots_list(a);
+        } else {
+            snapshot_begin(a);
+        }
+        return;
+    case SANDBOX_VERB_SNAPSHOT:
+        snapshot_forget(a);
+        return;
+    case SANDBOX_VERB_RESTORE:
+        restore_begin(a);
+        return;
+    case SANDBOX_VERB_FORK:
+        fork_begin(a);
+        return;
+    case SANDBOX_VERB_ADOPT:
     case SANDBOX_VERB_ITSELF:
     case SANDBOX_VERB_END:
         break;
@@ -406,10 +426,55 @@ static void on_box_row(struct sandbox_ask *a, struct request *r)
     begin_in_box(a);
 }
 
+/* A fork arrives: its layers are to be here before its row is. */
+
+static void release_adopted(struct sandbox_ask *a, struct slice row)
+{
+    struct box *b = box_of(a, row);
+    if (b != NULL) {
+        box_go(b, true, ERR_NO_SUCH_SANDBOX);
+    }
+}
+
+static void on_adopt_row(struct sandbox_ask *a, struct request *r)
+{
+    struct slice row = {0};
+    bool is_good = value_get_bin(a->what.body, &row);
+    if (r->reply.err != ERR_OK && is_good && r->reply.err != ERR_CONFLICT) {
+        release_adopted(a, row);
+    }
+    if (take_row_error(a, r)) {
+        return;
+    }
+    struct box *b = box_of(a, row);
+    if (b == NULL) {
+        ask_fail(a, ERR_CORRUPT, NULL);
+        return;
+    }
+    show(a, b, 200);
+}
+
+static void begin_adopt(struct sandbox_ask *a)
+{
+    struct slice row = {0};
+    struct sandbox_spec s;
+    if (a->what.body.len == 0 || !value_get_bin(a->what.body, &row) ||
+        sandbox_spec_decode(row, &s) != ERR_OK) {
+        ask_fail(a, ERR_BAD_REQUEST, NULL);
+    } else if (!layers_use(a->host, &s)) {
+        ask_fail(a, ERR_UNAVAILABLE,
+                 "A layer of its disk is not on the node that owns the other actor.");
+    } else {
+        submit_row(a, REQUEST_SANDBOX_SET, row, on_adopt_row);
+    }
+}
+
 static void begin(struct sandbox_ask *a)
 {
     struct slice method = a->what.method;
-    if (a->what.verb != SANDBOX_VERB_ITSELF) {
+    if (a->what.verb == SANDBOX_VERB_ADOPT) {
+        begin_adopt(a);
+    } else if (a->what.verb != SANDBOX_VERB_ITSELF) {
         submit_row(a, REQUEST_SANDBOX_GET, SLICE(""), on_box_row);
     } else if (slice_equal_str(method, "PUT")) {
         begin_put(a);

@@ -48,8 +48,11 @@ struct sandbox_host {
     struct machines *machines;
     struct disks *disks;
     const char *images; /* folder of images */
-    uint32_t missing;   /* bits of enum launch_sandbox_need that are wanted and not there */
-    struct map boxes;   /* by actor and name */
+    /* To the owner of another actor, whose address is set: the request comes back with its `answer`. */
+    void (*send)(void *ctx, struct request *r, uint32_t timeout_ms);
+    void *send_ctx;
+    uint32_t missing; /* bits of enum launch_sandbox_need that are wanted and not there */
+    struct map boxes; /* by actor and name */
     struct list all;
     size_t box_count;
     struct list asks;            /* requests under way */
@@ -65,7 +68,7 @@ struct sandbox_host {
 
 void sandbox_host_init(struct sandbox_host *h, struct registry *registry,
                        struct socket_sets *sockets, struct machines *machines, struct disks *disks,
-                       const char *images, uint32_t missing);
+                       const char *images);
 void sandbox_host_stop(struct sandbox_host *h); /* every box goes; before registry_done */
 void sandbox_host_done(struct sandbox_host *h); /* after it */
 

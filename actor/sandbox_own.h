@@ -29,6 +29,8 @@ struct box {
     struct map_node by_key;
     struct list link;
     struct identity identity;
+    struct address address; /* slices of address_text */
+    struct bytes *address_text;
     char name[SANDBOX_NAME_MAX + 1];
     char disk[SANDBOX_NAME_BYTES]; /* its file's name */
     struct bytes *row;
@@ -38,7 +40,10 @@ struct box {
     struct list waiting;   /* asks, until it runs */
     struct list asks;      /* that use it now */
     struct list processes; /* in the background */
-    size_t ask_count;      /* of both lists */
+    struct list jobs;      /* of its disk, that wait for the one under way */
+    struct box_job *job;   /* that one; NULL: none */
+    bool keeps_disk;       /* although it sleeps: its layers are too many */
+    size_t ask_count;      /* of asks and jobs */
     size_t process_count;
     uint64_t used_ms; /* by a request, last */
     uint64_t busy_ms; /* when something inside was seen to work, last */
@@ -92,6 +97,10 @@ void box_keep(struct sandbox_ask *a);               /* it stays awake while the 
 void box_leave(struct sandbox_ask *a);
 void box_wake(struct box *b);
 void box_look(struct box *b);
+void box_freeze(struct box *b, bool is_frozen);
+void box_stop(struct box *b);
+void box_set_row(struct box *b, struct slice row);   /* one that can be read */
+void box_show(struct sandbox_ask *a, struct box *b); /* answers with what it is; sandbox_host.c */
 void box_go(struct box *b, bool loses_disk, enum err err); /* it may be gone then */
 void box_usage(struct box *b, struct machine_usage *ret);
 void box_free_if_over(struct box *b);
@@ -111,6 +120,20 @@ void processes_put(const struct box *b, struct buf *out); /* an array of them */
 void processes_ended(struct box *b);                      /* with its machine */
 void processes_free(struct box *b);
 bool processes_poll(struct box *b); /* looks at what is waited for; false: nothing is */
+
+/* sandbox_sleep.c */
+void sleep_begin(struct sandbox_ask *a);
+void snapshot_begin(struct sandbox_ask *a);
+void snapshots_list(struct sandbox_ask *a);
+void snapshot_forget(struct sandbox_ask *a);
+void restore_begin(struct sandbox_ask *a);
+void fork_begin(struct sandbox_ask *a);
+void box_sleep_by_itself(struct box *b);
+void box_jobs_go_on(struct box *b);
+void box_job_on_ended(struct box *b);
+void box_jobs_drop(struct box *b, enum err err);
+bool layers_use(struct sandbox_host *h, const struct sandbox_spec *s); /* false: one is not here */
+void layers_release(struct box *b, const struct sandbox_spec *kept);
 
 /* sandbox_file.c */
 void file_begin(struct sandbox_ask *a);

@@ -182,6 +182,9 @@ static bool serve_packet(const union packet *packet, size_t bytes, const int *fd
     case LAUNCH_DISK:
         sandboxes_mount_disk(&sandboxes, fds, count);
         return true;
+    case LAUNCH_PACK:
+        sandboxes_pack(&sandboxes, &packet->sandbox, fds, count);
+        return true;
     case LAUNCH_CONNECT:
         sandboxes_connect(&sandboxes, &packet->sandbox, fds, count);
         return true;
@@ -260,7 +263,8 @@ int main(int argc, char **argv)
         LOG(LOG_ERROR, "launcher_cannot_start", LOG_INT("errno", errno));
         return 1;
     }
-    sandboxes_open(&sandboxes, programs.folder);
+    sandboxes_open(&sandboxes, programs.folder, programs.has_user ? programs.uid : geteuid(),
+                   programs.has_user ? programs.gid : getegid());
     hello.sandbox = sandboxes.needs;
     /* A daemon that was given wrong flags has ended by now. */
     if (send(LAUNCH_FD, &hello, sizeof hello, MSG_NOSIGNAL) == (ssize_t)sizeof hello) {

@@ -1,5 +1,6 @@
 #include "actor/launcher/sandbox_child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -57,7 +58,7 @@ static bool receive_go(int go, int fds[GO_FDS_MAX], uint32_t *ret_layers)
 }
 
 /* The change of users undoes a death signal, so that comes after it. */
-static bool join(pid_t parent)
+static bool join(void)
 {
     sigset_t none;
     for (int number = 1; number < NSIG; number++) {
@@ -67,8 +68,7 @@ static bool join(pid_t parent)
     (void)umask(S_IWGRP | S_IWOTH);
     return sigprocmask(SIG_SETMASK, &none, NULL) == 0 && setgroups(0, NULL) == 0 &&
            setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0 &&
-           prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 &&
-           (getppid() == parent || getppid() == 0) && unshare(CLONE_NEWCGROUP) == 0 &&
+           prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && unshare(CLONE_NEWCGROUP) == 0 &&
            sethostname("sandbox", sizeof "sandbox" - 1) == 0 && setsid() >= 0;
 }
 
@@ -259,6 +259,63 @@ static bool install_filter(void)
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
 }
 
+/* Packing: a root with the system's programs and the disk, and nothing that can be written but the file. */
+
+static bool bind_programs(void)
+{
+    static const char *const links[][2] = {
+        {"usr/bin", "bin"}, {"usr/lib", "lib"}, {"usr/lib64", "lib64"}};
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
+        if (symlink(links[i][0], links[i][1]) != 0) {
+            return false;
+        }
+    }
+    return mkdir("usr", 0755) == 0 && mount("/usr", "usr", NULL, MS_BIND | MS_REC, NULL) == 0 &&
+           mount(NULL, "usr", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID, NULL) == 0;
+}
+
+static bool is_empty_layer(void)
+{
+    DIR *list = opendir("/disk/upper");
+    const struct dirent *entry;
+    bool has_some = list == NULL;
+    while (!has_some && (entry = readdir(list)) != NULL) {
+        has_some = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    }
+    if (list != NULL) {
+        (void)closedir(list);
+    }
+    return !has_some;
+}
+
+static bool make_pack_root(const int *mounts)
+{
+    const unsigned long flags = MS_NOSUID | MS_NODEV;
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("none", LAYERS_ROOT, "tmpfs", flags, "size=256k,mode=755") == 0 &&
+           chdir(LAYERS_ROOT) == 0 && bind_programs() && attach(mounts[0], "disk") &&
+           mkdir("dev", 0755) == 0 && make_file("dev/null") &&
+           mount("/dev/null", "dev/null", NULL, MS_BIND, NULL) == 0 && mkdir("proc", 0555) == 0 &&
+           mount("proc", "proc", "proc", flags | MS_NOEXEC, NULL) == 0 && enter_root();
+}
+
+/* The file has the number that init's socket has. */
+static _Noreturn void pack(const struct sandbox_child *c, const int *mounts)
+{
+    static const char *const argv[] = {"mkfs.erofs",      "-x",          "1", "-d", "0",
+                                       "/proc/self/fd/3", "/disk/upper", NULL};
+    static char *const environment[] = {NULL};
+    if (join() && make_pack_root(mounts)) {
+        if (is_empty_layer()) {
+            _exit(SANDBOX_PACK_NOTHING);
+        }
+        if (keep_few_descriptors(c) && drop_capabilities() && install_filter()) {
+            (void)execve("/usr/bin/mkfs.erofs", (char *const *)(uintptr_t)argv, environment);
+        }
+    }
+    _exit(1);
+}
+
 static int give_up(void)
 {
     if (!drop_capabilities()) {
@@ -269,9 +326,9 @@ static int give_up(void)
 
 /* All of it */
 
-static int prepare(const struct sandbox_child *c, const int *mounts, uint32_t layer_count)
+static int prepare(const int *mounts, uint32_t layer_count)
 {
-    if (!join(c->parent)) {
+    if (!join()) {
         return SANDBOX_STAGE_JOIN;
     }
     if (!mount_overlay(mounts, layer_count)) {
@@ -299,8 +356,11 @@ void sandbox_child_run(const struct sandbox_child *c)
     if (!receive_go(c->go, mounts, &layer_count)) {
         _exit(1);
     }
+    if (c->packs) {
+        pack(c, mounts);
+    }
     int socket = c->socket;
-    int stage = prepare(c, mounts, layer_count);
+    int stage = prepare(mounts, layer_count);
     if (stage == 0 && keep_few_descriptors(c)) {
         socket = SANDBOX_INIT_FD;
         stage = give_up();

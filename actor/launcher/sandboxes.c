@@ -164,8 +164,10 @@ static uint32_t try_machine(const struct sandboxes *s)
     return found;
 }
 
-void sandboxes_open(struct sandboxes *s, int folder)
+void sandboxes_open(struct sandboxes *s, int folder, uid_t owner, gid_t group)
 {
+    s->owner = owner;
+    s->group = group;
     s->first_user =
         FIRST_USER + (uint32_t)(getpid() % RANGES) * (uint32_t)SANDBOXES_MAX * SANDBOX_USERS;
     s->init = openat(folder, INIT, O_RDONLY | O_CLOEXEC);
@@ -221,7 +223,7 @@ static uint32_t number_of(const struct sandboxes *s, const struct sandbox *b)
 }
 
 /* The child has namespaces and waits: its users, groups, network and mounts. */
-static int prepare(struct sandboxes *s, const struct sandbox *b, pid_t pid, int go,
+static int prepare(struct sandboxes *s, const struct sandbox *b, pid_t pid, int go, bool is_pack,
                    const int *given, size_t layer_count, int fds[SANDBOX_FDS])
 {
     const uint32_t first = s->first_user + number_of(s, b) * (uint32_t)SANDBOX_USERS;
@@ -244,6 +246,9 @@ static int prepare(struct sandboxes *s, const struct sandbox *b, pid_t pid, int 
         count += error == 0 ? 1 : 0;
     }
     (void)close(userns);
+    if (error == 0 && is_pack && fchown(given[FD_SOCKET], first, first) != 0) {
+        error = errno;
+    }
     error = error != 0 ? error : cgroup_join(&s->cgroups, number_of(s, b), pid);
     error = error != 0 ? error : sandbox_net_make(fds[SANDBOX_FD_PROCESS], s->own_net, fds);
     if (error == 0) {
@@ -285,8 +290,10 @@ static int make(struct sandboxes *s, const struct sandbox *b, const struct launc
         (void)cgroup_remove(&s->cgroups, number_of(s, b));
         return error;
     }
-    const struct sandbox_child child = {
-        .go = go[1], .init = s->init, .socket = given[FD_SOCKET], .parent = getpid()};
+    const struct sandbox_child child = {.go = go[1],
+                                        .init = s->init,
+                                        .socket = given[FD_SOCKET],
+                                        .packs = wanted->kind == LAUNCH_PACK};
     pid_t pid = clone_into(namespaces, cgroup, &fds[SANDBOX_FD_PROCESS]);
     if (pid == 0) {
         (void)close(go[0]);
@@ -296,7 +303,7 @@ static int make(struct sandboxes *s, const struct sandbox *b, const struct launc
     (void)close(cgroup);
     (void)close(go[1]);
     if (error == 0) {
-        error = prepare(s, b, pid, go[0], given, layer_count, fds);
+        error = prepare(s, b, pid, go[0], wanted->kind == LAUNCH_PACK, given, layer_count, fds);
         if (error != 0) {
             cgroup_kill(&s->cgroups, number_of(s, b));
             (void)kill(pid, SIGKILL);
@@ -311,31 +318,54 @@ static int make(struct sandboxes *s, const struct sandbox *b, const struct launc
     return error;
 }
 
-void sandboxes_start(struct sandboxes *s, const struct launch_sandbox *wanted, const int *given,
-                     size_t count)
+/* Takes the descriptors but that of the file, which a packer's entry keeps. */
+static void start(struct sandboxes *s, const struct launch_sandbox *wanted, const int *given,
+                  size_t count, int packed)
 {
     struct launch_report r = {.kind = LAUNCH_STARTED};
     int fds[SANDBOX_FDS];
     for (int i = 0; i < SANDBOX_FDS; i++) {
         fds[i] = -1;
     }
-    if (count <= FD_LAYERS) {
-        close_fds(given, count);
-        return;
-    }
     struct sandbox *b = find_free(s);
     r.error = s->init < 0 ? ENOENT : b == NULL ? EAGAIN : 0;
     if (r.error == 0) {
         r.error = make(s, b, wanted, given, count - FD_LAYERS, fds, &r.pid);
     }
-    tell(given[FD_REPORT], &r, fds, r.error == 0 ? SANDBOX_FDS : 0);
+    bool gives = r.error == 0 && packed < 0;
+    tell(given[FD_REPORT], &r, fds, gives ? SANDBOX_FDS : 0);
     close_fds(fds, SANDBOX_FDS);
-    close_fds(given + 1, count - 1);
+    for (size_t i = 1; i < count; i++) {
+        if (given[i] != packed || r.error != 0) {
+            (void)close(given[i]);
+        }
+    }
     if (r.error != 0) {
         (void)close(given[FD_REPORT]);
         return;
     }
-    *b = (struct sandbox){.pid = r.pid, .report = given[FD_REPORT]};
+    *b = (struct sandbox){.pid = r.pid, .report = given[FD_REPORT], .packed = packed};
+}
+
+void sandboxes_start(struct sandboxes *s, const struct launch_sandbox *wanted, const int *given,
+                     size_t count)
+{
+    if (count > FD_LAYERS) {
+        start(s, wanted, given, count, -1);
+    } else {
+        close_fds(given, count);
+    }
+}
+
+/* A sandbox of another kind: in place of the first process it runs the program that packs. */
+void sandboxes_pack(struct sandboxes *s, const struct launch_sandbox *wanted, const int *given,
+                    size_t count)
+{
+    if (count == FD_LAYERS) {
+        start(s, wanted, given, count, given[FD_SOCKET]);
+    } else {
+        close_fds(given, count);
+    }
 }
 
 void sandboxes_mount_disk(struct sandboxes *s, const int *fds, size_t count)
@@ -371,7 +401,12 @@ static void finish(struct sandboxes *s, struct sandbox *b)
     if (!cgroup_remove(&s->cgroups, number_of(s, b))) {
         return;
     }
-    tell(b->report, &(struct launch_report){.kind = LAUNCH_EXITED, .pid = b->pid}, NULL, 0);
+    if (b->packed >= 0) {
+        (void)!fchown(b->packed, s->owner, s->group);
+        (void)close(b->packed);
+    }
+    const struct launch_report r = {.kind = LAUNCH_EXITED, .pid = b->pid, .status = b->status};
+    tell(b->report, &r, NULL, 0);
     (void)close(b->report);
     *b = (struct sandbox){0};
     s->dead_count--;
@@ -380,11 +415,11 @@ static void finish(struct sandboxes *s, struct sandbox *b)
 /* With its first process all of its processes have ended. */
 bool sandboxes_on_end(struct sandboxes *s, pid_t pid, int status)
 {
-    (void)status;
     for (uint32_t i = 0; i < SANDBOXES_MAX; i++) {
         struct sandbox *b = &s->alive[i];
         if (b->pid == pid) {
             b->is_dead = true;
+            b->status = status;
             s->dead_count++;
             finish(s, b);
             return true;

@@ -22,12 +22,16 @@ struct sandbox {
     pid_t pid;  /* 0: free */
     int report; /* socket to who wants to know */
     bool is_dead;
+    int status; /* as of waitpid */
+    int packed; /* -1, or the file that it packs a disk into */
 };
 
 struct sandboxes {
     uint32_t needs; /* bits of enum launch_sandbox_need that hold */
     int init;       /* the file of dormouse-init; -1: there is none */
     int own_net;    /* our network namespace */
+    uid_t owner;    /* of packed files */
+    gid_t group;
     uint32_t first_user;
     uint32_t last;     /* the slot that was given last */
     size_t dead_count; /* whose cgroups are still to be removed */
@@ -36,14 +40,16 @@ struct sandboxes {
     struct sandbox alive[SANDBOXES_MAX];
 };
 
-/* Tries what the machine has. `folder` has the programs. */
-void sandboxes_open(struct sandboxes *s, int folder);
+/* Tries what the machine has. `folder` has the programs; `owner` and `group` are the daemon's. */
+void sandboxes_open(struct sandboxes *s, int folder, uid_t owner, gid_t group);
 void sandboxes_close(struct sandboxes *s); /* all are dead */
 
 /* Descriptors as launch_wire.h has them; each takes them all. */
 void sandboxes_start(struct sandboxes *s, const struct launch_sandbox *wanted, const int *fds,
                      size_t count);
 void sandboxes_mount_disk(struct sandboxes *s, const int *fds, size_t count);
+void sandboxes_pack(struct sandboxes *s, const struct launch_sandbox *wanted, const int *fds,
+                    size_t count);
 void sandboxes_connect(struct sandboxes *s, const struct launch_sandbox *wanted, const int *fds,
                        size_t count);
 
