@@ -269,7 +269,7 @@ static void on_ended(void *ctx, const char *why)
     processes_ended(b);
     if (was_starting) {
         b->host->stats.failed++;
-        fail_waiting(b, ERR_UNAVAILABLE, *why != '\0' ? why : "it was stopped");
+        fail_waiting(b, ERR_SANDBOX_FAILED, *why != '\0' ? why : "it was stopped");
     }
     box_job_on_ended(b);
     if (!list_is_empty(&b->waiting) && !b->is_going) {
@@ -295,7 +295,7 @@ static void box_start(struct box *b, int disk)
         (void)close(disk);
         box_move(b, BOX_STARTING);
         box_move(b, BOX_ASLEEP);
-        fail_waiting(b, ERR_UNAVAILABLE, "its image is not on this node");
+        fail_waiting(b, ERR_SANDBOX_FAILED, "its image is not on this node");
         return;
     }
     bool has_all = open_layers(b, &spec);
@@ -305,7 +305,7 @@ static void box_start(struct box *b, int disk)
         (void)close(disk);
         box_move(b, BOX_STARTING);
         box_move(b, BOX_ASLEEP);
-        fail_waiting(b, ERR_UNAVAILABLE, "a layer of its disk is not on this node");
+        fail_waiting(b, ERR_SANDBOX_FAILED, "a layer of its disk is not on this node");
         return;
     }
     box_move(b, BOX_STARTING);
@@ -313,7 +313,7 @@ static void box_start(struct box *b, int disk)
     close_layers(&spec);
     if (err != ERR_OK) {
         box_move(b, BOX_ASLEEP);
-        fail_waiting(b, err, why);
+        fail_waiting(b, ERR_SANDBOX_FAILED, why);
         box_free_if_over(b);
     }
 }

@@ -214,7 +214,7 @@ static const char *why(int error)
 static void fail(struct disk_ask *a, int error)
 {
     if (a->owner != NULL) {
-        a->cb(a->ctx, error == ENOSPC ? ERR_STORAGE_FULL : ERR_UNAVAILABLE, -1, why(error));
+        a->cb(a->ctx, error == ENOSPC ? ERR_STORAGE_FULL : ERR_SANDBOX_FAILED, -1, why(error));
     }
     ask_free(a);
 }

@@ -149,7 +149,7 @@ static void finish(struct pack *p, int error)
         p->cb(p->ctx,
               error == 0        ? ERR_OK
               : error == ENOSPC ? ERR_STORAGE_FULL
-                                : ERR_UNAVAILABLE,
+                                : ERR_SANDBOX_FAILED,
               p->hash, error == 0 ? "" : strerror(error));
     }
     list_remove(&p->link);

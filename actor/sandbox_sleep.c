@@ -396,6 +396,12 @@ static void on_packed(void *ctx, enum err err, const char *hash, const char *why
     struct buf snapshots = {0};
     struct snapshot old;
     j->pack = NULL;
+    if (err != ERR_OK && j->kind == JOB_SLEEP) {
+        b->keeps_disk = true; /* what cannot be packed sleeps as the file that it is */
+        j->is_recorded = true;
+        fall_asleep(j);
+        return;
+    }
     if (err != ERR_OK) {
         thaw(b);
         job_end(j, err, why);

@@ -4,6 +4,7 @@
 #include "actor/sandbox/init.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -125,6 +126,7 @@ int main(void)
     struct pollfd polled[] = {{.fd = SANDBOX_INIT_FD, .events = POLLIN},
                               {.fd = -1, .events = POLLIN}};
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* before there is anybody else */
+    (void)fcntl(SANDBOX_INIT_FD, F_SETFD, FD_CLOEXEC); /* it is nobody else's */
     (void)sigemptyset(&ends);
     (void)sigaddset(&ends, SIGCHLD);
     (void)sigprocmask(SIG_BLOCK, &ends, NULL);
