@@ -112,6 +112,8 @@ struct worker_report {
     struct peer_stats peers[BOARD_NODES_MAX];
     size_t peer_count;
     struct code_report code;
+    size_t sandboxes;
+    struct sandbox_host_stats sandbox_stats;
     uint32_t log_streams; /* these three: of the first worker alone */
     uint64_t log_lines;
     uint64_t log_lines_lost;

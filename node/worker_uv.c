@@ -147,6 +147,8 @@ void worker_publish_report(struct worker *w)
     }
     engine_stats(w->engine, &r.engine);
     code_tell(&w->code, &r.code);
+    r.sandboxes = w->sandboxes.host.box_count;
+    r.sandbox_stats = w->sandboxes.host.stats;
     log_changes(w, &r.engine);
     (void)pthread_mutex_lock(&w->node->mutex);
     w->report = r;

@@ -64,10 +64,10 @@ static long open_for(const char *path, int flags)
     return open(path, flags);
 }
 
-#define ATTACK(name, ...)            \
-    static long name(void)           \
-    {                                \
-        return (long)(__VA_ARGS__);  \
+#define ATTACK(name, ...)           \
+    static long name(void)          \
+    {                               \
+        return (long)(__VA_ARGS__); \
     }
 
 /* 1 to 4: mounts and namespaces */
@@ -144,7 +144,8 @@ ATTACK(kill_init, kill(1, SIGKILL))
 /* 7 to 10: what the kernel offers to root */
 static long load_bpf(void)
 {
-    union bpf_attr attr = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
+    union bpf_attr attr = {
+        .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
     return syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof attr);
 }
 static long open_perf(void)
@@ -271,11 +272,13 @@ static long host_abstract(void)
     const char *name = getenv("HOST_SOCKET");
     size_t len = name != NULL ? strlen(name) : 0;
     memcpy(a.sun_path + 1, name, len);
-    return connect(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len));
+    return connect(fd, (struct sockaddr *)&a,
+                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len));
 }
 static long connect_to(uint32_t host, uint16_t port)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host)};
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host)};
     return connect(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&a, sizeof a);
 }
 ATTACK(host_loopback, connect_to(INADDR_LOOPBACK, (uint16_t)atoi(getenv("HOST_PORT"))))
@@ -286,21 +289,85 @@ static const struct {
     const char *name;
     attack run;
 } attacks[] = {
-#define A(name) {#name, name}
-    A(mount_tmpfs), A(remount_proc_sys), A(umount_masks), A(fs_open), A(move_a_mount),
-    A(open_a_tree), A(unshare_user), A(unshare_mounts), A(clone_user), A(clone_three), A(set_ns),
-    A(pivot_the_root), A(climb_out), A(trace_init), A(seize_init), A(memory_of_init),
-    A(environ_of_init), A(fd_of_init), A(exe_of_init), A(root_of_init), A(read_init),
-    A(fd_from_init), A(trace_own_child), A(kill_init), A(load_bpf), A(open_perf), A(fault_handler),
-    A(uring), A(add_a_key), A(use_a_key), A(load_module), A(load_module_file), A(load_kernel),
-    A(restart_machine), A(swap_on), A(set_clock), A(io_ports), A(name_a_handle), A(open_a_handle),
-    A(make_disk), A(make_memory), A(open_kmsg), A(open_mem), A(open_kvm), A(open_fuse),
-    A(open_loop), A(call_x32), A(call_int80), A(packet_socket), A(vsock_socket), A(alg_socket),
-    A(raw_socket), A(netfilter_socket), A(audit_socket), A(route_socket), A(no_random_layout),
-    A(loopback_down), A(core_pattern), A(user_limits), A(modprobe_path), A(sysrq), A(irq_affinity),
-    A(read_kcore), A(kernel_log), A(type_keys), A(type_keys_high), A(paste_keys),
-    A(no_new_privileges), A(trusted_xattr), A(chown_unmapped), A(setuid_unmapped),
-    A(host_abstract), A(host_loopback), A(metadata), A(internet),
+#define A(name)     \
+    {               \
+#name, name \
+    }
+    A(mount_tmpfs),
+    A(remount_proc_sys),
+    A(umount_masks),
+    A(fs_open),
+    A(move_a_mount),
+    A(open_a_tree),
+    A(unshare_user),
+    A(unshare_mounts),
+    A(clone_user),
+    A(clone_three),
+    A(set_ns),
+    A(pivot_the_root),
+    A(climb_out),
+    A(trace_init),
+    A(seize_init),
+    A(memory_of_init),
+    A(environ_of_init),
+    A(fd_of_init),
+    A(exe_of_init),
+    A(root_of_init),
+    A(read_init),
+    A(fd_from_init),
+    A(trace_own_child),
+    A(kill_init),
+    A(load_bpf),
+    A(open_perf),
+    A(fault_handler),
+    A(uring),
+    A(add_a_key),
+    A(use_a_key),
+    A(load_module),
+    A(load_module_file),
+    A(load_kernel),
+    A(restart_machine),
+    A(swap_on),
+    A(set_clock),
+    A(io_ports),
+    A(name_a_handle),
+    A(open_a_handle),
+    A(make_disk),
+    A(make_memory),
+    A(open_kmsg),
+    A(open_mem),
+    A(open_kvm),
+    A(open_fuse),
+    A(open_loop),
+    A(call_x32),
+    A(call_int80),
+    A(packet_socket),
+    A(vsock_socket),
+    A(alg_socket),
+    A(raw_socket),
+    A(netfilter_socket),
+    A(audit_socket),
+    A(route_socket),
+    A(no_random_layout),
+    A(loopback_down),
+    A(core_pattern),
+    A(user_limits),
+    A(modprobe_path),
+    A(sysrq),
+    A(irq_affinity),
+    A(read_kcore),
+    A(kernel_log),
+    A(type_keys),
+    A(type_keys_high),
+    A(paste_keys),
+    A(no_new_privileges),
+    A(trusted_xattr),
+    A(chown_unmapped),
+    A(setuid_unmapped),
+    A(host_abstract),
+    A(host_loopback),
+    A(metadata),
+    A(internet),
 };
 
 int main(void)
