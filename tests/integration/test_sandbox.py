@@ -255,3 +255,10 @@ def test_processes_are_bounded(client):
     got = box.run("bash", "-c", "for i in $(seq 40); do sleep 5 & done; wait", timeout_ms=8000)
     assert "fork" in got["stderr"] or "Resource temporarily" in got["stderr"]
     wait_until(lambda: box.exec("true").status == 200 and box.run("true")["exit_code"] == 0)
+
+
+def test_everything_but_proc_sys_and_dev_is_writable(box):
+    for folder in ("/", "/etc", "/usr/bin", "/tmp", "/var/lib", "/root", "/opt", "/run", "/home"):
+        box.sh(f"echo x > {folder}/written && rm {folder}/written")
+    for path in ("/proc/sys/kernel/hostname", "/proc/written", "/dev/written/x"):
+        assert box.run("sh", "-c", f"echo x > {path}")["exit_code"] != 0
