@@ -102,8 +102,8 @@ enum err op_sandbox_set(struct turn *t, struct request *r)
             return reply_fail(&r->reply, ERR_CONFLICT, "The actor has a sandbox of that name.");
         }
     } else if (row == NULL || sandbox_spec_decode(bytes_slice(row->value), &old) != ERR_OK ||
-        sandbox_spec_decode(bytes_slice(r->body), &new) != ERR_OK ||
-        memcmp(old.id, new.id, sizeof old.id) != 0) {
+               sandbox_spec_decode(bytes_slice(r->body), &new) != ERR_OK ||
+               memcmp(old.id, new.id, sizeof old.id) != 0) {
         return reply_fail(&r->reply, ERR_NO_SUCH_SANDBOX, NULL);
     }
     buf_append_slice(&copy, bytes_slice(r->body));

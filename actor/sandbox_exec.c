@@ -192,7 +192,7 @@ static void on_gone(struct sandbox_stream *s)
 
 static void stop(struct sandbox_ask *a)
 {
-    struct exec *e = a->state;
+    struct exec *e = a->own;
     if (e->is_open) {
         stream_close(&e->stream, false);
         e->is_open = false;
@@ -202,7 +202,7 @@ static void stop(struct sandbox_ask *a)
 
 static void run(struct sandbox_ask *a)
 {
-    struct exec *e = a->state;
+    struct exec *e = a->own;
     box_usage(a->box, &e->before);
     e->began_ms = clock_mono_ms();
     ask_begin(a);
@@ -269,8 +269,8 @@ void exec_begin(struct sandbox_ask *a)
     e->spawn.closed = on_closed;
     e->stream.on_room = on_room;
     e->stream.on_gone = on_gone;
-    a->state = e;
-    a->free_state = exec_free;
+    a->own = e;
+    a->free_own = exec_free;
     if (read_body(a, e) != ERR_OK) {
         ask_reply(a);
         return;

@@ -155,7 +155,7 @@ static bool can_use_machine(const struct sandbox_ask *a)
 
 static void run_spawn(struct sandbox_ask *a)
 {
-    struct file_job *j = a->state;
+    struct file_job *j = a->own;
     enum err err = ERR_UNAVAILABLE;
     ask_begin(a);
     if (can_use_machine(a)) {
@@ -324,7 +324,7 @@ static void on_open_for_reading(struct machine_open *o, int error, int fd, struc
 
 static void run_open(struct sandbox_ask *a)
 {
-    struct file_job *j = a->state;
+    struct file_job *j = a->own;
     bool is_put = slice_equal_str(a->what.method, "PUT");
     j->open.done = is_put ? on_open_for_writing : on_open_for_reading;
     ask_begin(a);
@@ -337,7 +337,7 @@ static void run_open(struct sandbox_ask *a)
 
 static void stop(struct sandbox_ask *a)
 {
-    struct file_job *j = a->state;
+    struct file_job *j = a->own;
     close_stream(j, false);
     if (j->waits_for_room) {
         on_gone(&j->stream);
@@ -421,8 +421,8 @@ void file_begin(struct sandbox_ask *a)
     j->spawn.closed = on_closed;
     j->stream.on_room = on_room;
     j->stream.on_gone = on_gone;
-    a->state = j;
-    a->free_state = job_free;
+    a->own = j;
+    a->free_own = job_free;
     if (read_query(a, j) != ERR_OK) {
         ask_reply(a);
         return;

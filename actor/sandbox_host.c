@@ -1,7 +1,5 @@
 #include "actor/sandbox_host.h"
 
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +8,7 @@
 #include "base/mem.h"
 #include "rpc/value.h"
 
-enum { ROW_TIMEOUT_MS = 30 * 1000, DETAIL_BYTES = 256 };
+enum { ROW_TIMEOUT_MS = 30 * 1000 };
 
 void sandbox_host_init(struct sandbox_host *h, struct registry *registry,
                        struct socket_sets *sockets, struct machines *machines, struct disks *disks,
@@ -38,130 +36,11 @@ void sandbox_host_done(struct sandbox_host *h)
     heap_done(&h->spawn_deadlines);
 }
 
-/* Asks */
-
-static void ask_free_if_over(struct sandbox_ask *a)
-{
-    if (a->request != NULL || a->pending > 0) {
-        return;
-    }
-    if (a->is_in_box) {
-        box_leave(a);
-    }
-    list_remove(&a->link);
-    bytes_unref(a->body);
-    if (a->free_state != NULL) {
-        a->free_state(a->state);
-    }
-    a->magic = 0;
-    mem_free(a);
-}
-
-void ask_begin(struct sandbox_ask *a)
-{
-    a->pending++;
-}
-
-void ask_end(struct sandbox_ask *a)
-{
-    PRE(a->pending > 0);
-    a->pending--;
-    ask_free_if_over(a);
-}
-
-void ask_reply(struct sandbox_ask *a)
-{
-    struct request *r = a->request;
-    PRE(r != NULL);
-    heap_remove(&a->host->deadlines, &a->deadline);
-    a->request = NULL;
-    r->sandbox_ask = NULL;
-    r->stage = REQUEST_DONE;
-    ask_begin(a);
-    if (a->box != NULL && a->pending == 1) {
-        box_leave(a);
-    }
-    r->answer(r);
-    ask_end(a);
-}
-
-void ask_fail(struct sandbox_ask *a, enum err err, const char *format, ...)
-{
-    if (a->request == NULL) {
-        return;
-    }
-    if (format == NULL) {
-        (void)reply_fail(&a->request->reply, err, NULL);
-    } else {
-        char detail[DETAIL_BYTES];
-        va_list args;
-        va_start(args, format);
-        (void)vsnprintf(detail, sizeof detail, format, args);
-        va_end(args);
-        (void)reply_fail(&a->request->reply, err, "%s", detail);
-    }
-    ask_reply(a);
-}
-
-void ask_document(struct sandbox_ask *a, int status, struct buf *document)
-{
-    reply_body(&a->request->reply, status, document);
-    ask_reply(a);
-}
-
-/* What the kernel said of a file, as the contract says it. */
-void ask_errno(struct sandbox_ask *a, int error, const char *what)
-{
-    switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-        ask_fail(a, ERR_NO_SUCH_FILE, "%s: %s", what, strerror(error));
-        return;
-    case ENOSPC:
-    case EDQUOT:
-        if (a->request != NULL) {
-            (void)reply_limited(&a->request->reply, ERR_STORAGE_FULL, "disk_mb",
-                                a->box != NULL ? a->box->spec.disk_mb : 0);
-            ask_reply(a);
-        }
-        return;
-    case ESHUTDOWN:
-        ask_fail(a, ERR_OUTCOME_UNKNOWN, "The sandbox ended.");
-        return;
-    case EMFILE:
-    case ENFILE:
-    case EAGAIN:
-    case ENOMEM:
-        ask_fail(a, ERR_UNAVAILABLE, "%s: %s", what, strerror(error));
-        return;
-    default:
-        ask_fail(a, ERR_BAD_REQUEST, "%s: %s", what, strerror(error));
-        return;
-    }
-}
-
 static void refuse(struct request *r, enum err err, const char *detail)
 {
     (void)reply_fail(&r->reply, err, "%s", detail);
     r->stage = REQUEST_DONE;
     r->answer(r);
-}
-
-/* Stops what is under way; it may be freed then. */
-static void give_up(struct sandbox_ask *a, enum err err)
-{
-    ask_begin(a);
-    if (a->request != NULL) {
-        (void)reply_fail(&a->request->reply, err, NULL);
-        ask_reply(a);
-    }
-    if (a->stop != NULL) {
-        a->stop(a);
-    }
-    if (a->box != NULL) {
-        box_leave(a);
-    }
-    ask_end(a);
 }
 
 /* Rows */
@@ -544,7 +423,7 @@ void sandbox_host_cancel(struct sandbox_host *h, struct request *r)
 {
     (void)h;
     if (r->sandbox_ask != NULL) {
-        give_up(r->sandbox_ask, ERR_CLOSED);
+        ask_give_up(r->sandbox_ask, ERR_CLOSED);
     }
 }
 
@@ -567,7 +446,7 @@ static void drop_asks(struct sandbox_host *h, const struct shard *shard)
             struct sandbox_ask *a = LIST_ENTRY(link, struct sandbox_ask, link);
             if ((shard == NULL || a->shard == shard) && (a->request != NULL || !a->is_given_up)) {
                 a->is_given_up = true;
-                give_up(a, a->has_begun ? ERR_OUTCOME_UNKNOWN : ERR_UNAVAILABLE);
+                ask_give_up(a, a->has_begun ? ERR_OUTCOME_UNKNOWN : ERR_UNAVAILABLE);
                 again = true;
                 break;
             }
@@ -618,7 +497,7 @@ void sandbox_host_tick(struct sandbox_host *h, uint64_t now_ms, uint64_t wall_ms
     h->wall_ms = wall_ms;
     while ((n = heap_first(&h->deadlines)) != NULL && n->key <= now_ms) {
         struct sandbox_ask *a = CONTAINER_OF(n, struct sandbox_ask, deadline);
-        give_up(a, a->has_begun ? ERR_TIMEOUT_IN_DOUBT : ERR_TIMEOUT);
+        ask_give_up(a, a->has_begun ? ERR_TIMEOUT_IN_DOUBT : ERR_TIMEOUT);
     }
     exec_expire(h);
     poll_waiters(h);

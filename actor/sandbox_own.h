@@ -75,11 +75,13 @@ struct sandbox_ask {
     void (*run)(struct sandbox_ask *a); /* its machine runs */
     void (*stop)(
         struct sandbox_ask *a); /* answered otherwise, or nobody waits: give up what is under way */
-    void *state;                /* of the verb */
-    void (*free_state)(void *state);
+    void *own;                  /* of the verb */
+    void (*free_own)(void *state);
 };
 
-/* sandbox_host.c: asks */
+/* sandbox_asks.c */
+/* Stops what is under way; it may be freed then. */
+void ask_give_up(struct sandbox_ask *a, enum err err);
 void ask_fail(struct sandbox_ask *a, enum err err, const char *format, ...) PRINTF_LIKE(3, 4);
 void ask_reply(struct sandbox_ask *a); /* the request's reply is filled in */
 void ask_document(struct sandbox_ask *a, int status, struct buf *document); /* takes it */

@@ -120,8 +120,8 @@ static void put_needs(struct buf *doc, const char *name, uint32_t needs)
     }
 }
 
-static void put_sandboxes(struct buf *doc, const struct node *n, const struct worker_report *reports,
-                          uint32_t count)
+static void put_sandboxes(struct buf *doc, const struct node *n,
+                          const struct worker_report *reports, uint32_t count)
 {
     const uint32_t all = (1U << SANDBOX_NEEDS) - 1;
     uint32_t missing = all & ~n->launch->sandbox;

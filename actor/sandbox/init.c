@@ -125,7 +125,7 @@ int main(void)
     struct signalfd_siginfo info;
     struct pollfd polled[] = {{.fd = SANDBOX_INIT_FD, .events = POLLIN},
                               {.fd = -1, .events = POLLIN}};
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* before there is anybody else */
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);          /* before there is anybody else */
     (void)fcntl(SANDBOX_INIT_FD, F_SETFD, FD_CLOEXEC); /* it is nobody else's */
     (void)sigemptyset(&ends);
     (void)sigaddset(&ends, SIGCHLD);

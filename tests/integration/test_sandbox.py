@@ -82,7 +82,7 @@ def test_the_base_image_has_what_it_should(box):
     for program in ("sh", "bash", "git", "curl", "python3", "node", "make", "gcc", "ls"):
         assert box.run("which", program)["exit_code"] == 0, program
     assert box.sh("id -u").strip() == "0"
-    box.sh("echo 'int main(void){return 7;}' > /root/a.c && gcc -o /usr/local/bin/seven /root/a.c")
+    box.sh("echo 'int main(void){return 7;}' > /srv/a.c && gcc -o /usr/local/bin/seven /srv/a.c")
     assert box.run("seven")["exit_code"] == 7
 
 
@@ -208,13 +208,13 @@ def _parent(pid):
 def test_nothing_is_left_of_a_deleted_one(tmp_path):
     node = Node(tmp_path / "data")
     box = make(node.client)
-    box.sh("sleep 1000 & echo x > /root/x")
+    box.sh("sleep 1000 & echo x > /srv/x")
     assert [len(x) > 0 for x in leftovers(node)] == [True, True]
     assert box.delete().status == 204
     assert leftovers(node) == ([], [])
     expect_problem(node.client.get(box.path), 404, "no_such_sandbox")
     assert box.put().status == 201
-    assert box.run("cat", "/root/x")["exit_code"] == 1
+    assert box.run("cat", "/srv/x")["exit_code"] == 1
     node.finish()
 
 
@@ -231,23 +231,23 @@ def test_deleting_the_actor_takes_its_sandboxes(tmp_path):
 def test_after_kill_9_the_disk_is_as_it_was_and_nothing_runs(tmp_path):
     node = Node(tmp_path / "data")
     box = make(node.client)
-    box.sh("echo kept > /root/kept; sync; (sleep 4321 &)")
+    box.sh("echo kept > /srv/kept; sync; (sleep 4321 &)")
     groups, _ = leftovers(node)
     node.kill9()
     wait_until(lambda: not any(os.path.exists(group) for group in groups))
     node.start()
     box = Sandbox(node.client, box.actor.id)
     assert box.get()["state"] == "asleep"
-    assert box.sh("cat /root/kept") == "kept\n"
+    assert box.sh("cat /srv/kept") == "kept\n"
     assert "4321" not in box.sh("ps -eo args")
     node.finish()
 
 
 def test_a_full_disk_is_the_sandboxs_own(client):
     box = make(client, limits={"disk_mb": 64})
-    got = box.run("sh", "-c", "head -c 200000000 /dev/zero > /root/big")
+    got = box.run("sh", "-c", "head -c 200000000 /dev/zero > /srv/big")
     assert got["exit_code"] != 0 and "No space left" in got["stderr"]
-    assert box.sh("rm /root/big; echo ok") == "ok\n"
+    assert box.sh("rm /srv/big; echo ok") == "ok\n"
 
 
 def test_processes_are_bounded(client):
@@ -258,7 +258,7 @@ def test_processes_are_bounded(client):
 
 
 def test_everything_but_proc_sys_and_dev_is_writable(box):
-    for folder in ("/", "/etc", "/usr/bin", "/tmp", "/var/lib", "/root", "/opt", "/run", "/home"):
+    for folder in ("/", "/etc", "/usr/bin", "/tmp", "/var/lib", "/srv", "/opt", "/run", "/home"):
         box.sh(f"echo x > {folder}/written && rm {folder}/written")
     for path in ("/proc/sys/kernel/hostname", "/proc/written", "/dev/written/x"):
         assert box.run("sh", "-c", f"echo x > {path}")["exit_code"] != 0

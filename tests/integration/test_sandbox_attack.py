@@ -68,14 +68,14 @@ def box(node):
 def outcomes(box):
     """Of all attacks of the program, with a host that listens where one of them looks for it."""
     with open(built_program("tests/lib/sandbox_attack"), "rb") as f:
-        assert box.client.put(box.file("/root/attack"), f.read()).status == 204
+        assert box.client.put(box.file("/srv/attack"), f.read()).status == 204
     with socket.socket() as host, socket.socket(socket.AF_UNIX) as abstract:
         host.bind(("127.0.0.1", 0))
         host.listen()
         name = f"dormouse-attack-{host.getsockname()[1]}"
         abstract.bind("\0" + name)
         abstract.listen()
-        text = box.sh("chmod 755 /root/attack; exec /root/attack",
+        text = box.sh("chmod 755 /srv/attack; exec /srv/attack",
                       env={"HOST_SOCKET": name, "HOST_PORT": str(host.getsockname()[1])})
     return dict(line.split(" ", 1) for line in text.strip().split("\n"))
 
@@ -103,15 +103,15 @@ def test_devices_and_file_systems_are_few(box):  # 11, 16
 
 
 def test_no_setuid_program_gains_anything(box):  # 19
-    box.sh("cp /bin/id /root/sid; chmod 6755 /root/sid; chmod 755 /root; "
-           "setpriv --reuid 1000 --clear-groups /root/sid -u > /tmp/who || true")
+    box.sh("cp /bin/id /srv/sid; chmod 6755 /srv/sid; chmod 755 /srv; "
+           "setpriv --reuid 1000 --clear-groups /srv/sid -u > /tmp/who || true")
     assert box.sh("cat /tmp/who").strip() == "1000"
 
 
 def test_marks_of_the_overlay_are_of_no_use(box):  # 20
-    text = box.sh("mkdir -p /root/o && python3 -c \""
-                  "import os\ntry:\n os.setxattr('/root/o', 'user.overlay.redirect', b'/etc')\n"
-                  " print('set')\nexcept OSError as e: print(e.errno)\"; ls /root/o")
+    text = box.sh("mkdir -p /srv/o && python3 -c \""
+                  "import os\ntry:\n os.setxattr('/srv/o', 'user.overlay.redirect', b'/etc')\n"
+                  " print('set')\nexcept OSError as e: print(e.errno)\"; ls /srv/o")
     assert text in ("set\n", "1\n", "95\n")
 
 
@@ -175,12 +175,12 @@ def test_processor_time_is_bounded_and_counted(node):  # 37
 
 def test_the_disk_is_bounded_in_bytes_and_files(node):  # 38
     box = make(node.client, limits={"disk_mb": 64})
-    got = box.run("sh", "-c", "cd /root; truncate -s 10G sparse && i=0; while touch f$i; do i=$((i+1)); "
+    got = box.run("sh", "-c", "cd /srv; truncate -s 10G sparse && i=0; while touch f$i; do i=$((i+1)); "
                   "[ $i -lt 20000 ] || break; done 2>/dev/null; ls | wc -l")
     assert int(got["stdout"]) < 20000
-    got = box.run("sh", "-c", "rm -f /root/f*; dd if=/dev/zero of=/root/sparse bs=1M count=500 conv=notrunc")
+    got = box.run("sh", "-c", "rm -f /srv/f*; dd if=/dev/zero of=/srv/sparse bs=1M count=500 conv=notrunc")
     assert got["exit_code"] != 0 and "No space left" in got["stderr"]
-    assert box.sh("rm -f /root/sparse; echo on") == "on\n"
+    assert box.sh("rm -f /srv/sparse; echo on") == "on\n"
 
 
 def test_descriptors_and_watches_run_out_inside_alone(node):  # 39
@@ -200,23 +200,23 @@ except OSError as e: print(e.errno)
 
 def test_deep_and_strange_trees(node):  # 40, 45
     box = make(node.client)
-    box.sh("cd /root; for i in $(seq 300); do mkdir d; cd d; done; echo x > f; "
-           "cd /root; touch $(printf 'n%.0s' $(seq 254)); ln -s loop loop; ln -s ../.. up; "
-           "mkfifo p; python3 -c 'open(b\"/root/\\xff\\n\", \"w\")'")
-    entries = box.client.get(box.file("/root") + "?list=true&recursive=true").json["entries"]
+    box.sh("cd /srv; for i in $(seq 300); do mkdir d; cd d; done; echo x > f; "
+           "cd /srv; touch $(printf 'n%.0s' $(seq 254)); ln -s loop loop; ln -s ../.. up; "
+           "mkfifo p; python3 -c 'open(b\"/srv/\\xff\\n\", \"w\")'")
+    entries = box.client.get(box.file("/srv") + "?list=true&recursive=true").json["entries"]
     assert len(entries) > 300
-    expect_problem(box.client.get(box.file("/root/loop")), 400, "bad_request")
+    expect_problem(box.client.get(box.file("/srv/loop")), 400, "bad_request")
     assert box.client.post(f"{box.path}/sleep").status == 200
-    assert box.sh("ls /root | wc -l") == "7\n"  # one name has a newline
-    assert box.client.delete(box.file("/root/d")).status == 204
+    assert box.sh("ls /srv | wc -l") == "7\n"  # one name has a newline
+    assert box.client.delete(box.file("/srv/d")).status == 204
 
 
 def test_what_cannot_be_packed_sleeps_as_it_is(node):  # 40: mkfs.erofs 1.5 takes no name of 255 bytes
     box = make(node.client)
-    box.sh("touch /root/$(printf 'n%.0s' $(seq 255)); echo 1 > /root/f")
+    box.sh("touch /srv/$(printf 'n%.0s' $(seq 255)); echo 1 > /srv/f")
     assert box.client.post(f"{box.path}/sleep").json == {"state": "asleep"}
     assert box.get()["usage"]["memory_bytes"] == 0
-    assert box.sh("ls /root | wc -l; cat /root/f") == "2\n1\n"
+    assert box.sh("ls /srv | wc -l; cat /srv/f") == "2\n1\n"
 
 
 def test_processes_that_hide_end_with_it(node):  # 41, 42
@@ -273,22 +273,22 @@ import os
 i = 0
 while True:
     i += 1
-    with open('/root/a.new', 'w') as f: f.write(str(i)); f.flush(); os.fsync(f.fileno())
-    os.rename('/root/a.new', '/root/a'); print(i)
+    with open('/srv/a.new', 'w') as f: f.write(str(i)); f.flush(); os.fsync(f.fileno())
+    os.rename('/srv/a.new', '/srv/a'); print(i)
 """]}).json["pid"]
     assert box.client.post(f"{box.path}/processes/{pid}/wait", json={"log": "^20$"}).status == 200
     got = box.client.post(f"{box.path}/snapshots", json={"name": "x"})
     assert got.status == 200
     assert box.client.post(f"{box.path}/restore", json={"snapshot": "x"}).status == 200
-    assert int(box.sh("cat /root/a")) >= 20
+    assert int(box.sh("cat /srv/a")) >= 20
 
 
 def test_many_small_files_are_put_away(node):  # 45
     box = make(node.client)
-    box.sh("python3 -c \"\nimport os\nfor d in range(20):\n os.mkdir(f'/root/{d}')\n"
-           " for i in range(1000): open(f'/root/{d}/{i}', 'w').write(str(i))\n\"")
+    box.sh("python3 -c \"\nimport os\nfor d in range(20):\n os.mkdir(f'/srv/{d}')\n"
+           " for i in range(1000): open(f'/srv/{d}/{i}', 'w').write(str(i))\n\"")
     assert box.client.post(f"{box.path}/sleep").status == 200
-    assert box.sh("find /root/[0-9]* -type f | wc -l; cat /root/19/999") == "20000\n999"
+    assert box.sh("find /srv/[0-9]* -type f | wc -l; cat /srv/19/999") == "20000\n999"
 
 
 def test_what_is_kept_of_two_actors_does_not_meet(node):

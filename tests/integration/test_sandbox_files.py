@@ -26,94 +26,94 @@ def box(node):
 @pytest.mark.parametrize("size", [0, 1, 262143, 262144, 262145, 5000000])
 def test_a_file_comes_back_as_it_was_put(box, size):
     data = bytes(i * 7 % 251 for i in range(1000)) * (size // 1000 + 1)
-    path = box.file(f"/root/dir/f{size}")
+    path = box.file(f"/srv/dir/f{size}")
     assert box.client.put(path, data[:size]).status == 204
     got = box.client.get(path)
     assert got.status == 200 and got.type == "application/octet-stream"
     assert got.body == data[:size]
-    assert box.sh(f"stat -c %s /root/dir/f{size}") == f"{size}\n"
+    assert box.sh(f"stat -c %s /srv/dir/f{size}") == f"{size}\n"
 
 
 def test_what_programs_write_can_be_read(box):
-    box.sh("echo hello > '/root/a b%c'; ln -sf /root/'a b%c' /root/link")
-    assert box.client.get(box.file("/root/a b%c")).body == b"hello\n"
-    assert box.client.get(box.file("/root/link")).body == b"hello\n"
+    box.sh("echo hello > '/srv/a b%c'; ln -sf /srv/'a b%c' /srv/link")
+    assert box.client.get(box.file("/srv/a b%c")).body == b"hello\n"
+    assert box.client.get(box.file("/srv/link")).body == b"hello\n"
 
 
 def test_a_put_keeps_the_mode_and_what_a_link_points_at(box):
-    box.sh("echo 1 > /root/script; chmod 755 /root/script; ln -sf script /root/to-script")
-    assert box.client.put(box.file("/root/to-script"), b"#!/bin/sh\necho 2\n").status == 204
-    assert box.sh("/root/script; readlink /root/to-script") == "2\nscript\n"
+    box.sh("echo 1 > /srv/script; chmod 755 /srv/script; ln -sf script /srv/to-script")
+    assert box.client.put(box.file("/srv/to-script"), b"#!/bin/sh\necho 2\n").status == 204
+    assert box.sh("/srv/script; readlink /srv/to-script") == "2\nscript\n"
 
 
 def test_files_that_are_not_there_or_none(box):
     expect_problem(box.client.get(box.file("/nowhere")), 404, "no_such_file")
     expect_problem(box.client.delete(box.file("/nowhere")), 404, "no_such_file")
-    expect_problem(box.client.get(box.file("/root")), 400, "bad_request")
+    expect_problem(box.client.get(box.file("/srv")), 400, "bad_request")
     expect_problem(box.client.get(box.file("/dev/zero")), 400, "bad_request")
     expect_problem(box.client.get(box.file("/proc/1/status")), 400, "bad_request")
-    expect_problem(box.client.put(box.file("/root"), b""), 400, "bad_request")
-    box.sh("mkfifo -m 600 /root/fifo; true")
-    expect_problem(box.client.get(box.file("/root/fifo")), 400, "bad_request")
+    expect_problem(box.client.put(box.file("/srv"), b""), 400, "bad_request")
+    box.sh("mkfifo -m 600 /srv/fifo; true")
+    expect_problem(box.client.get(box.file("/srv/fifo")), 400, "bad_request")
     expect_problem(box.client.put(box.file("/dev/null"), b"x"), 400, "bad_request")
 
 
-@pytest.mark.parametrize("path", ["/../etc/passwd", "/root/../../x", "/%2e%2e/x", "/a%00b", "/" + "x" * 256])
+@pytest.mark.parametrize("path", ["/../etc/passwd", "/srv/../../x", "/%2e%2e/x", "/a%00b", "/" + "x" * 256])
 def test_paths_that_climb_are_400(box, path):
     expect_problem(box.client.get(f"{box.path}/files{path}"), 400, "bad_request")
     expect_problem(box.client.put(f"{box.path}/files{path}", b""), 400, "bad_request")
 
 
 def test_a_link_to_the_outside_stays_inside(box):
-    box.sh("ln -sf /etc/shadow /root/shadow; ln -sf ../../../../../../etc/hostname /root/up")
-    assert box.client.get(box.file("/root/up")).body == b"sandbox\n"
-    assert b"root:" in box.client.get(box.file("/root/shadow")).body  # the image's own
+    box.sh("ln -sf /etc/shadow /srv/shadow; ln -sf ../../../../../../etc/hostname /srv/up")
+    assert box.client.get(box.file("/srv/up")).body == b"sandbox\n"
+    assert b"root:" in box.client.get(box.file("/srv/shadow")).body  # the image's own
 
 
 def test_a_directory_is_listed(box):
-    box.sh("mkdir -p /root/l/sub; echo abc > /root/l/f; ln -s f /root/l/ln; touch /root/l/sub/deep")
-    got = box.client.get(box.file("/root/l") + "?list=true")
+    box.sh("mkdir -p /srv/l/sub; echo abc > /srv/l/f; ln -s f /srv/l/ln; touch /srv/l/sub/deep")
+    got = box.client.get(box.file("/srv/l") + "?list=true")
     assert got.status == 200, got
     entries = {e["path"]: e for e in got.json["entries"]}
     assert set(entries) == {"f", "ln", "sub"}
     assert entries["f"]["type"] == "file" and entries["f"]["size"] == 4
     assert entries["ln"]["type"] == "symlink" and entries["ln"]["target"] == "f"
     assert entries["sub"]["type"] == "directory"
-    got = box.client.get(box.file("/root/l") + "?list=true&recursive=true").json["entries"]
+    got = box.client.get(box.file("/srv/l") + "?list=true&recursive=true").json["entries"]
     assert {e["path"] for e in got} == {"f", "ln", "sub", "sub/deep"}
-    expect_problem(box.client.get(box.file("/root/l/f") + "?list=true"), 404, "no_such_file")
+    expect_problem(box.client.get(box.file("/srv/l/f") + "?list=true"), 404, "no_such_file")
     assert any(e["path"] == "root" for e in
                box.client.get(f"{box.path}/files/?list=true").json["entries"])
 
 
 def test_directories_are_made_moved_copied_and_removed(box):
     post = lambda path, query: box.client.post(box.file(path) + query)
-    assert post("/root/m/a/b", "?op=mkdir").status == 204
-    box.sh("echo 1 > /root/m/a/b/f; chmod 640 /root/m/a/b/f")
-    assert post("/root/m/a", "?op=copy&to=/root/m/c").status == 204
-    assert box.sh("cat /root/m/c/b/f; stat -c %a /root/m/c/b/f") == "1\n640\n"
-    assert post("/root/m/c", "?op=move&to=/root/m/d").status == 204
-    assert box.run("ls", "/root/m/c")["exit_code"] != 0
-    assert post("/usr/share/perl5", "?op=move&to=/root/m/perl5").status == 204  # of a layer below
-    assert box.client.delete(box.file("/root/m")).status == 204
-    assert box.run("ls", "/root/m")["exit_code"] != 0
-    expect_problem(post("/root/x", "?op=other"), 400, "bad_request")
-    expect_problem(post("/root/x", "?op=move"), 400, "bad_request")
-    expect_problem(post("/root/x", "?op=move&to=/a/../b"), 400, "bad_request")
-    expect_problem(post("/root", "?op=copy&to=/root/self"), 400, "bad_request")
-    expect_problem(post("/nowhere", "?op=move&to=/root/x"), 404, "no_such_file")
+    assert post("/srv/m/a/b", "?op=mkdir").status == 204
+    box.sh("echo 1 > /srv/m/a/b/f; chmod 640 /srv/m/a/b/f")
+    assert post("/srv/m/a", "?op=copy&to=/srv/m/c").status == 204
+    assert box.sh("cat /srv/m/c/b/f; stat -c %a /srv/m/c/b/f") == "1\n640\n"
+    assert post("/srv/m/c", "?op=move&to=/srv/m/d").status == 204
+    assert box.run("ls", "/srv/m/c")["exit_code"] != 0
+    assert post("/usr/share/perl5", "?op=move&to=/srv/m/perl5").status == 204  # of a layer below
+    assert box.client.delete(box.file("/srv/m")).status == 204
+    assert box.run("ls", "/srv/m")["exit_code"] != 0
+    expect_problem(post("/srv/x", "?op=other"), 400, "bad_request")
+    expect_problem(post("/srv/x", "?op=move"), 400, "bad_request")
+    expect_problem(post("/srv/x", "?op=move&to=/a/../b"), 400, "bad_request")
+    expect_problem(post("/srv", "?op=copy&to=/srv/self"), 400, "bad_request")
+    expect_problem(post("/nowhere", "?op=move&to=/srv/x"), 404, "no_such_file")
 
 
 def test_over_the_quota_is_507_and_changes_nothing(node):
     box = make(node.client, limits={"disk_mb": 64})
-    assert box.client.put(box.file("/root/f"), b"old").status == 204
-    box.sh("head -c 45000000 /dev/zero > /root/fill")
-    answer = box.client.put(box.file("/root/f"), b"x" * 12000000)
+    assert box.client.put(box.file("/srv/f"), b"old").status == 204
+    box.sh("head -c 45000000 /dev/zero > /srv/fill")
+    answer = box.client.put(box.file("/srv/f"), b"x" * 12000000)
     assert expect_problem(answer, 507, "storage_full", retryable=True)["limit"]["name"] == "disk_mb"
-    assert box.client.get(box.file("/root/f")).body == b"old"
-    assert box.sh("ls -A /root").split() == sorted(["f", "fill"] + box.sh(
-        "ls -A /root | grep -v -e '^f$' -e '^fill$'; true").split())
-    assert ".put-" not in box.sh("ls -A /root")
+    assert box.client.get(box.file("/srv/f")).body == b"old"
+    assert box.sh("ls -A /srv").split() == sorted(["f", "fill"] + box.sh(
+        "ls -A /srv | grep -v -e '^f$' -e '^fill$'; true").split())
+    assert ".put-" not in box.sh("ls -A /srv")
 
 
 # --- processes

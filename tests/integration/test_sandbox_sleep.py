@@ -31,12 +31,12 @@ def post(box, verb, body=None):
 
 
 TREE = """
-mkdir -p /root/t/sub && cd /root/t && echo data > f && chmod 4750 f && ln f hard && ln -s f soft
+mkdir -p /srv/t/sub && cd /srv/t && echo data > f && chmod 4750 f && ln f hard && ln -s f soft
 mkfifo fifo; echo x > sub/y; chown 1000:100 sub/y; touch -d @1000000000 sub/y
 rm /etc/hosts; rm -r /usr/share/perl5; mkdir /usr/share/perl5; echo changed >> /etc/hostname
 """
 SHOW = """
-cd /root/t; for i in f hard soft fifo sub/y; do stat -c '%n %F %a %u %g %s %h %N' $i; done
+cd /srv/t; for i in f hard soft fifo sub/y; do stat -c '%n %F %a %u %g %s %h %N' $i; done
 stat -c %Y sub/y; ls /etc/hosts 2>/dev/null; ls /usr/share/perl5; cat /etc/hostname f
 """
 
@@ -59,25 +59,25 @@ def test_it_sleeps_and_wakes_as_it_was(node):
 def test_each_sleep_adds_what_changed(node):
     box = make(node.client)
     for i in range(4):
-        box.sh(f"echo {i} > /root/f{i}; echo {i} > /root/same")
+        box.sh(f"echo {i} > /srv/f{i}; echo {i} > /srv/same")
         assert post(box, "sleep").status == 200
         assert len(layers(node)) == i + 1
     assert post(box, "sleep").status == 200  # it sleeps already
     box.sh("true")
     assert post(box, "sleep").status == 200
-    assert box.sh("cat /root/f0 /root/f3 /root/same") == "0\n3\n3\n"
+    assert box.sh("cat /srv/f0 /srv/f3 /srv/same") == "0\n3\n3\n"
 
 
 def test_a_change_of_a_layer_below_is_a_change_above(node):
     box = make(node.client)
-    box.sh("mkdir /root/d; echo 1 > /root/d/a; echo 1 > /root/d/b")
+    box.sh("mkdir /srv/d; echo 1 > /srv/d/a; echo 1 > /srv/d/b")
     post(box, "sleep")
-    box.sh("rm /root/d/a; mv /root/d/b /root/d/c; echo 2 >> /root/d/c")
+    box.sh("rm /srv/d/a; mv /srv/d/b /srv/d/c; echo 2 >> /srv/d/c")
     post(box, "sleep")
-    assert box.sh("ls /root/d; cat /root/d/c") == "c\n1\n2\n"
-    box.sh("rm -r /root/d; mkdir /root/d")
+    assert box.sh("ls /srv/d; cat /srv/d/c") == "c\n1\n2\n"
+    box.sh("rm -r /srv/d; mkdir /srv/d")
     post(box, "sleep")
-    assert box.sh("ls /root/d") == ""
+    assert box.sh("ls /srv/d") == ""
 
 
 def test_wake_wakes(node):
@@ -90,9 +90,9 @@ def test_wake_wakes(node):
 
 def test_it_sleeps_by_itself(node):
     box = make(node.client, sleep_after_ms=1000)
-    box.sh("echo kept > /root/kept")
+    box.sh("echo kept > /srv/kept")
     wait_until(lambda: box.get()["state"] == "asleep" and disks(node) == [])
-    assert box.sh("cat /root/kept") == "kept\n"
+    assert box.sh("cat /srv/kept") == "kept\n"
 
 
 def test_one_that_works_does_not_sleep(node):
@@ -119,20 +119,20 @@ def test_a_sleeping_one_survives_kill_9(node):
 
 def test_a_snapshot_is_restored(node):
     box = make(node.client)
-    box.sh("echo one > /root/f; rm /etc/hosts")
+    box.sh("echo one > /srv/f; rm /etc/hosts")
     snapshot = post(box, "snapshots", {"name": "first"})
     assert snapshot.status == 200 and set(snapshot.json) == {"id"}
     assert box.get()["state"] == "running"
-    box.sh("echo two > /root/f; echo more > /root/g")
+    box.sh("echo two > /srv/f; echo more > /srv/g")
     listed = box.client.get(f"{box.path}/snapshots").json["snapshots"]
     assert [(s["id"], s["name"]) for s in listed] == [(snapshot.json["id"], "first")]
     assert post(box, "restore", {"snapshot": snapshot.json["id"]}).status == 200
-    assert box.sh("cat /root/f; ls /root") == "one\nf\n"
-    box.sh("echo three > /root/f")
+    assert box.sh("cat /srv/f; ls /srv") == "one\nf\n"
+    box.sh("echo three > /srv/f")
     post(box, "sleep")
-    assert box.sh("cat /root/f") == "three\n"
+    assert box.sh("cat /srv/f") == "three\n"
     assert post(box, "restore", {"snapshot": "first"}).status == 200
-    assert box.sh("cat /root/f") == "one\n"
+    assert box.sh("cat /srv/f") == "one\n"
     expect_problem(post(box, "snapshots", {"name": "first"}), 409, "conflict")
     expect_problem(post(box, "restore", {"snapshot": "other"}), 404, "no_such_snapshot")
     expect_problem(post(box, "restore"), 400, "bad_request")
@@ -140,29 +140,29 @@ def test_a_snapshot_is_restored(node):
 
 def test_snapshots_are_deleted_and_their_layers_with_them(node):
     box = make(node.client)
-    box.sh("echo one > /root/f")
+    box.sh("echo one > /srv/f")
     got = post(box, "snapshots", {"name": "a"}).json["id"]
     assert len(layers(node)) == 1
     assert box.client.delete(f"{box.path}/snapshots/{got}").status == 204
     expect_problem(box.client.delete(f"{box.path}/snapshots/{got}"), 404, "no_such_snapshot")
     assert layers(node) == []
-    assert box.sh("cat /root/f") == "one\n"
+    assert box.sh("cat /srv/f") == "one\n"
 
 
 def test_a_fork_goes_its_own_way(node):
     box = make(node.client)
-    box.sh("echo shared > /root/f; head -c 3000000 /dev/urandom > /root/big")
+    box.sh("echo shared > /srv/f; head -c 3000000 /dev/urandom > /srv/big")
     answer = post(box, "fork", {"id": box.actor.id + "-fork", "name": "other"})
     assert answer.status == 200, answer
     other = Sandbox(node.client, box.actor.id + "-fork", "other")
-    assert other.sh("cat /root/f; sha256sum < /root/big") == box.sh("cat /root/f; sha256sum < /root/big")
-    box.sh("echo mine > /root/f")
-    other.sh("echo theirs > /root/f")
-    assert box.sh("cat /root/f") == "mine\n" and other.sh("cat /root/f") == "theirs\n"
+    assert other.sh("cat /srv/f; sha256sum < /srv/big") == box.sh("cat /srv/f; sha256sum < /srv/big")
+    box.sh("echo mine > /srv/f")
+    other.sh("echo theirs > /srv/f")
+    assert box.sh("cat /srv/f") == "mine\n" and other.sh("cat /srv/f") == "theirs\n"
     assert len(layers(node)) == 1
     assert box.delete().status == 204
     assert len(layers(node)) == 1  # the fork still has it
-    assert other.sh("stat -c %s /root/big") == "3000000\n"
+    assert other.sh("stat -c %s /srv/big") == "3000000\n"
     assert other.delete().status == 204
     assert layers(node) == []
 
@@ -177,7 +177,7 @@ def test_a_fork_says_what_is_wrong_with_it(node):
 
 def test_kill_9_while_it_falls_asleep_loses_nothing(node):
     box = make(node.client)
-    box.sh("head -c 20000000 /dev/urandom > /root/big; sync; sha256sum /root/big > /root/sum; sync")
+    box.sh("head -c 20000000 /dev/urandom > /srv/big; sync; sha256sum /srv/big > /srv/sum; sync")
     import threading
     thread = threading.Thread(target=lambda: _quiet(lambda: post(box, "sleep")))
     thread.start()
@@ -186,7 +186,7 @@ def test_kill_9_while_it_falls_asleep_loses_nothing(node):
     thread.join()
     node.start()
     box = Sandbox(node.client, box.actor.id)
-    assert box.sh("sha256sum -c /root/sum") == "/root/big: OK\n"
+    assert box.sh("sha256sum -c /srv/sum") == "/srv/big: OK\n"
 
 
 def _quiet(f):

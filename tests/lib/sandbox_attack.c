@@ -188,7 +188,7 @@ static long open_a_handle(void)
 
 /* 11: devices */
 ATTACK(make_disk, mknod("/tmp/sda", S_IFBLK | 0600, makedev(8, 0)))
-ATTACK(make_memory, mknod("/root/mem", S_IFCHR | 0600, makedev(1, 1)))
+ATTACK(make_memory, mknod("/srv/mem", S_IFCHR | 0600, makedev(1, 1)))
 ATTACK(open_kmsg, open_for("/dev/kmsg", O_RDONLY))
 ATTACK(open_mem, open_for("/dev/mem", O_RDONLY))
 ATTACK(open_kvm, open_for("/dev/kvm", O_RDWR))
@@ -281,7 +281,7 @@ static long connect_to(uint32_t host, uint16_t port)
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host)};
     return connect(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&a, sizeof a);
 }
-ATTACK(host_loopback, connect_to(INADDR_LOOPBACK, (uint16_t)atoi(getenv("HOST_PORT"))))
+ATTACK(host_loopback, connect_to(INADDR_LOOPBACK, (uint16_t)strtoul(getenv("HOST_PORT"), NULL, 10)))
 ATTACK(metadata, connect_to(0xa9fea9fe, 80))
 ATTACK(internet, connect_to(0x01010101, 80))
 
