@@ -10,6 +10,7 @@
 #include "actor/members.h"
 #include "actor/sandbox_layers.h"
 #include "actor/sandbox_own.h"
+#include "actor/sandbox_row.h"
 #include "base/hex.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -82,23 +83,6 @@ static void thaw(struct box *b)
     }
 }
 
-/* Documents */
-
-static void put_layers(struct buf *out, const char *newest, struct slice rest)
-{
-    struct slice item;
-    bool has_new = *newest != '\0';
-    value_put_array(out, (rest.len > 0 ? value_count(rest) : 0) + (has_new ? 1 : 0));
-    if (has_new) {
-        value_put_text(out, newest);
-    }
-    if (rest.len > 0) {
-        for (struct value_iter it = value_items(rest); value_next(&it, &item);) {
-            value_put_raw(out, item);
-        }
-    }
-}
-
 /* A snapshot: [id, name, created, layers]. */
 static void put_snapshot(struct buf *out, const struct box_job *j, struct slice name,
                          struct slice layers)
@@ -108,96 +92,6 @@ static void put_snapshot(struct buf *out, const struct box_job *j, struct slice 
     value_put_str(out, name);
     value_put_uint(out, j->box->host->wall_ms);
     value_put_raw(out, layers);
-}
-
-struct snapshot {
-    struct slice doc;
-    struct slice id;
-    struct slice name;
-    uint64_t created_ms;
-    struct slice layers;
-};
-
-static bool next_snapshot(struct value_iter *it, struct snapshot *ret)
-{
-    struct slice item;
-    if (!value_next(it, &ret->doc)) {
-        return false;
-    }
-    struct value_iter in = value_items(ret->doc);
-    return value_next(&in, &item) && value_get_str(item, &ret->id) && value_next(&in, &item) &&
-           value_get_str(item, &ret->name) && value_next(&in, &item) &&
-           value_get_uint(item, &ret->created_ms) && value_next(&in, &ret->layers);
-}
-
-static struct value_iter snapshots_of(const struct sandbox_spec *s)
-{
-    return s->snapshots.len > 0 ? value_items(s->snapshots) : (struct value_iter){.left = 0};
-}
-
-static bool find_snapshot(const struct sandbox_spec *s, struct slice wanted, struct snapshot *ret)
-{
-    for (struct value_iter it = snapshots_of(s); next_snapshot(&it, ret);) {
-        if (slice_equal(ret->id, wanted) || slice_equal(ret->name, wanted)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Layers that a row names, its snapshots included */
-
-static bool list_has(struct slice layers, struct slice hash)
-{
-    struct slice item;
-    struct slice text;
-    if (layers.len == 0) {
-        return false;
-    }
-    for (struct value_iter it = value_items(layers); value_next(&it, &item);) {
-        if (value_get_str(item, &text) && slice_equal(text, hash)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool row_has(const struct sandbox_spec *s, struct slice hash)
-{
-    struct snapshot snapshot;
-    if (list_has(s->layers, hash)) {
-        return true;
-    }
-    for (struct value_iter it = snapshots_of(s); next_snapshot(&it, &snapshot);) {
-        if (list_has(snapshot.layers, hash)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void release_list(struct box *b, struct slice layers, const struct sandbox_spec *kept)
-{
-    struct slice item;
-    struct slice hash;
-    if (layers.len == 0) {
-        return;
-    }
-    for (struct value_iter it = value_items(layers); value_next(&it, &item);) {
-        if (value_get_str(item, &hash) && (kept == NULL || !row_has(kept, hash))) {
-            layer_release(b->host->disks, hash, b->disk);
-        }
-    }
-}
-
-/* What the box's row names and `kept` does not; NULL: all of it. */
-void layers_release(struct box *b, const struct sandbox_spec *kept)
-{
-    struct snapshot snapshot;
-    release_list(b, b->spec.layers, kept);
-    for (struct value_iter it = snapshots_of(&b->spec); next_snapshot(&it, &snapshot);) {
-        release_list(b, snapshot.layers, kept);
-    }
 }
 
 /* Recording */
@@ -408,7 +302,7 @@ static void on_packed(void *ctx, enum err err, const char *hash, const char *why
         return;
     }
     (void)snprintf(j->hash, sizeof j->hash, "%s", hash);
-    put_layers(&layers, hash, b->spec.layers);
+    row_put_layers(&layers, hash, b->spec.layers);
     if (j->kind != JOB_SLEEP) {
         thaw(b);
     }
@@ -425,7 +319,7 @@ static void on_packed(void *ctx, enum err err, const char *hash, const char *why
             (void)!value_get_str(name_doc, &name);
         }
         value_put_array(&snapshots, (s.snapshots.len > 0 ? value_count(s.snapshots) : 0) + 1);
-        for (struct value_iter it = snapshots_of(&s); next_snapshot(&it, &old);) {
+        for (struct value_iter it = row_snapshots_of(&s); row_next_snapshot(&it, &old);) {
             value_put_raw(&snapshots, old.doc);
         }
         put_snapshot(&snapshots, j, name, buf_slice(&layers));
@@ -476,7 +370,7 @@ static void restore(struct box_job *j)
         return;
     }
     if (!value_member(j->ask->what.body, "snapshot", &doc) || !value_get_str(doc, &wanted) ||
-        !find_snapshot(&s, wanted, &snapshot)) {
+        !row_find_snapshot(&s, wanted, &snapshot)) {
         job_end(j, ERR_NO_SUCH_SNAPSHOT, "");
         return;
     }
@@ -491,12 +385,12 @@ static void forget(struct box_job *j)
     struct snapshot gone;
     struct snapshot other;
     struct buf snapshots = {0};
-    if (!find_snapshot(&s, j->ask->what.argument, &gone)) {
+    if (!row_find_snapshot(&s, j->ask->what.argument, &gone)) {
         job_end(j, ERR_NO_SUCH_SNAPSHOT, "");
         return;
     }
     value_put_array(&snapshots, value_count(s.snapshots) - 1);
-    for (struct value_iter it = snapshots_of(&s); next_snapshot(&it, &other);) {
+    for (struct value_iter it = row_snapshots_of(&s); row_next_snapshot(&it, &other);) {
         if (!slice_equal(other.id, gone.id)) {
             value_put_raw(&snapshots, other.doc);
         }
@@ -630,7 +524,7 @@ void snapshot_begin(struct sandbox_ask *a)
     } else if (count >= SNAPSHOTS_MAX) {
         (void)reply_limited(&a->request->reply, ERR_OVERLOADED, "snapshots", SNAPSHOTS_MAX);
         ask_reply(a);
-    } else if (name.len > 0 && find_snapshot(&a->box->spec, name, &old)) {
+    } else if (name.len > 0 && row_find_snapshot(&a->box->spec, name, &old)) {
         ask_fail(a, ERR_CONFLICT, "There is a snapshot of that name.");
     } else {
         job_add(a->box, JOB_SNAPSHOT, a);
@@ -645,7 +539,7 @@ void snapshots_list(struct sandbox_ask *a)
     value_put_map(&doc, 1);
     value_put_text(&doc, "snapshots");
     value_put_array(&doc, spec->snapshots.len > 0 ? value_count(spec->snapshots) : 0);
-    for (struct value_iter it = snapshots_of(spec); next_snapshot(&it, &s);) {
+    for (struct value_iter it = row_snapshots_of(spec); row_next_snapshot(&it, &s);) {
         value_put_map(&doc, 3);
         value_put_text(&doc, "id");
         value_put_str(&doc, s.id);
@@ -672,7 +566,7 @@ void restore_begin(struct sandbox_ask *a)
     struct snapshot s;
     if (read_text(a, "snapshot", true, &wanted) != ERR_OK) {
         ask_reply(a);
-    } else if (!find_snapshot(&a->box->spec, wanted, &s)) {
+    } else if (!row_find_snapshot(&a->box->spec, wanted, &s)) {
         ask_fail(a, ERR_NO_SUCH_SNAPSHOT, NULL);
     } else {
         job_add(a->box, JOB_RESTORE, a);
