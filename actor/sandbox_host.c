@@ -341,7 +341,7 @@ static void begin_adopt(struct sandbox_ask *a)
         sandbox_spec_decode(row, &s) != ERR_OK) {
         ask_fail(a, ERR_BAD_REQUEST, NULL);
     } else if (!layers_use(a->host, &s)) {
-        ask_fail(a, ERR_UNAVAILABLE,
+        ask_fail(a, ERR_SANDBOX_FAILED,
                  "A layer of its disk is not on the node that owns the other actor.");
     } else {
         submit_row(a, REQUEST_SANDBOX_SET, row, on_adopt_row);

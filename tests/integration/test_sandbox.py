@@ -8,6 +8,7 @@ import time
 
 import pytest
 from client import Client, expect_problem, wait_until
+from cluster import Cluster
 from node import Node
 from sandbox import Sandbox, events, make
 
@@ -262,3 +263,23 @@ def test_everything_but_proc_sys_and_dev_is_writable(box):
         box.sh(f"echo x > {folder}/written && rm {folder}/written")
     for path in ("/proc/sys/kernel/hostname", "/proc/written", "/dev/written/x"):
         assert box.run("sh", "-c", f"echo x > {path}")["exit_code"] != 0
+
+
+def test_any_node_of_a_cluster_answers_for_a_sandbox(tmp_path):
+    cluster = Cluster(tmp_path / "cluster", 3)
+    try:
+        box = Sandbox(cluster.running()[0].client, "clustered")
+        assert box.put().status in (200, 201)
+        for node in cluster.running():
+            box = Sandbox(node.client, box.actor.id)
+            assert box.sh("echo here; hostname") == "here\nsandbox\n"
+            answer = box.client.post(f"{box.path}/exec", accept="text/event-stream",
+                                     json={"cmd": ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"]})
+            got = sum(len(data["text"]) for name, data in events(answer.body) if name == "stdout")
+            assert answer.status == 200 and got == 3000000
+            assert node.client.put(box.file("/srv/f"), b"x" * 1000000).status == 204
+            assert node.client.get(box.file("/srv/f")).body == b"x" * 1000000
+        assert box.client.post(f"{box.path}/fork", json={"id": "forked", "name": "s"}).status in (200, 500)
+        assert box.delete().status == 204
+    finally:
+        cluster.finish()
