@@ -109,6 +109,8 @@ struct launch_sandbox {
     uint32_t cpu_milli; /* thousandths of a processor */
     uint32_t port;      /* CONNECT: 1 to 65535 */
     uint64_t memory_bytes;
+    uint32_t is_new; /* DISK: nothing has had it mounted before */
+    uint32_t unused;
 };
 
 /* Descriptors that come with STARTED of a sandbox, in this order. The four listeners are for dormouse-egress. */

@@ -246,6 +246,7 @@ static void on_ready(void *ctx)
     box->host->stats.started++;
     run_waiting(box);
     box_jobs_go_on(box);
+    disk_warm_up(box->host->disks);
 }
 
 /* Here the listeners are handed on to dormouse-egress, once it takes them: until then they are closed, and whatever

@@ -24,6 +24,8 @@ struct disk_ask *disk_take(struct disks *d, const char *name, uint32_t disk_mb, 
                            void *ctx);
 /* The mount of a new one that was kept warm; -1: there is none, or there is a disk of that name. */
 int disk_take_warm(struct disks *d, const char *name, uint32_t disk_mb);
+void disk_warm_up(
+    struct disks *d); /* makes those that are missing, where there have been sandboxes */
 void disk_forget(struct disk_ask *a); /* nobody waits for it any more; NULL is fine */
 void disk_remove(struct disks *d, const char *name);
 uint64_t disk_bytes(const struct disks *d, const char *name); /* that it takes on the node */

@@ -30,6 +30,7 @@ struct disk_ask {
     char folder[SANDBOX_PATH_BYTES];
     uint32_t disk_mb;
     bool is_warm; /* for the pool */
+    bool is_new;  /* it was made for this */
     int file;     /* its image, once it is there */
     int error;
     disk_cb cb;
@@ -190,7 +191,8 @@ static void make_on_thread(uv_work_t *work)
     path_of(a->folder, a->name, path);
     a->file = open(path, O_RDWR | O_CLOEXEC);
     if (a->file < 0) {
-        a->error = errno == ENOENT ? make_file(a, path, &a->file) : errno;
+        a->is_new = errno == ENOENT;
+        a->error = a->is_new ? make_file(a, path, &a->file) : errno;
     }
 }
 
@@ -240,7 +242,7 @@ static void on_mounted(void *ctx, struct launch_ask *l, const struct launch_repo
 static void on_made(uv_work_t *work, int status)
 {
     struct disk_ask *a = work->data;
-    const struct launch_sandbox what = {.kind = LAUNCH_DISK};
+    const struct launch_sandbox what = {.kind = LAUNCH_DISK, .is_new = a->is_new};
     if (status != 0 || a->error != 0 || a->owner == NULL) {
         fail(a, a->error != 0 ? a->error : ECANCELED);
         return;
@@ -287,7 +289,7 @@ static void on_warm(void *ctx, enum err err, int mount, const char *text)
     list_append(&d->warm, &w->link);
 }
 
-static void warm_up(struct disks *d)
+void disk_warm_up(struct disks *d)
 {
     while (d->warms && !d->is_closed && d->warm_count < DISKS_WARM) {
         struct warm *w = MEM_NEW(struct warm);
@@ -319,9 +321,7 @@ struct disk_ask *disk_take(struct disks *d, const char *name, uint32_t disk_mb, 
                            void *ctx)
 {
     d->warms = true;
-    struct disk_ask *a = ask_new(d, name, disk_mb, cb, ctx);
-    warm_up(d);
-    return a;
+    return ask_new(d, name, disk_mb, cb, ctx);
 }
 
 int disk_take_warm(struct disks *d, const char *name, uint32_t disk_mb)
@@ -336,7 +336,6 @@ int disk_take_warm(struct disks *d, const char *name, uint32_t disk_mb)
     list_remove(&w->link);
     mem_free(w);
     d->warm_count--;
-    warm_up(d);
     return mount;
 }
 

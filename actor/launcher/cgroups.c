@@ -418,16 +418,18 @@ int cgroup_open_files(const struct cgroups *c, uint32_t number, int dir, int fds
     return 0;
 }
 
-int cgroup_join(const struct cgroups *c, uint32_t number, pid_t pid)
+int cgroup_open_tasks(const struct cgroups *c, uint32_t number, int ret_tasks[CGROUP_CONTROLLERS])
 {
-    char path[NAME_BYTES + sizeof "/cgroup.procs"];
+    char path[NAME_BYTES + sizeof "/tasks"];
     char name[NAME_BYTES];
     int error = 0;
     name_of(number, name);
-    (void)snprintf(path, sizeof path, "%s/cgroup.procs", name);
-    for (int i = 0; i < CGROUP_CONTROLLERS && error == 0; i++) {
+    (void)snprintf(path, sizeof path, "%s/tasks", name);
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
+        ret_tasks[i] = -1;
         if (c->legacy[i] >= 0) {
-            error = write_number(c->legacy[i], path, pid);
+            ret_tasks[i] = openat(c->legacy[i], path, O_WRONLY | O_CLOEXEC);
+            error = ret_tasks[i] < 0 ? errno : error;
         }
     }
     return error;

@@ -27,7 +27,9 @@ int cgroup_make(const struct cgroups *c, uint32_t number, const struct launch_sa
                 int *ret_dir);
 /* Opens what the daemon reads and writes of it: SANDBOX_FD_CPU to SANDBOX_FD_OOM. 0 or an errno. */
 int cgroup_open_files(const struct cgroups *c, uint32_t number, int dir, int fds[SANDBOX_FDS]);
-int cgroup_join(const struct cgroups *c, uint32_t number, pid_t pid); /* those of version 1 */
+/* Of those of version 1: files through which a process that has them open joins by itself, which waits for no other; a
+ * process that another one moves waits until none forks. -1: there is none. 0 or an errno. */
+int cgroup_open_tasks(const struct cgroups *c, uint32_t number, int ret_tasks[CGROUP_CONTROLLERS]);
 void cgroup_kill(const struct cgroups *c, uint32_t number);
 bool cgroup_remove(const struct cgroups *c, uint32_t number); /* false: not empty yet */
 

@@ -228,7 +228,7 @@ static bool make_dir(int mount, const char *name, mode_t mode)
     return mkdirat(mount, name, 0700) == 0 ? fchmodat(mount, name, mode, 0) == 0 : errno == EEXIST;
 }
 
-int disk_mount(int file, int *ret_mount)
+int disk_mount(int file, bool is_new, int *ret_mount)
 {
     char source[PATH_BYTES];
     struct stat st;
@@ -236,7 +236,7 @@ int disk_mount(int file, int *ret_mount)
     if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode)) {
         return EINVAL;
     }
-    int loop = find_loop(&st, &number);
+    int loop = is_new ? -1 : find_loop(&st, &number);
     loop = loop >= 0 ? loop : make_loop(file, false, &number);
     if (loop < 0) {
         return errno;

@@ -35,6 +35,6 @@ bool layers_init(struct layers *l);
 int layers_take(struct layers *l, int file, int userns, int *ret_mount);
 
 /* A disk's image, mounted and attached nowhere, with the directories upper and work. 0 or an errno. */
-int disk_mount(int file, int *ret_mount);
+int disk_mount(int file, bool is_new, int *ret_mount);
 
 #endif

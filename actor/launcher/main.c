@@ -180,7 +180,7 @@ static bool serve_packet(const union packet *packet, size_t bytes, const int *fd
         sandboxes_start(&sandboxes, &packet->sandbox, fds, count);
         return true;
     case LAUNCH_DISK:
-        sandboxes_mount_disk(&sandboxes, fds, count);
+        sandboxes_mount_disk(&packet->sandbox, fds, count);
         return true;
     case LAUNCH_PACK:
         sandboxes_pack(&sandboxes, &packet->sandbox, fds, count);

@@ -57,6 +57,17 @@ static bool receive_go(int go, int fds[GO_FDS_MAX], uint32_t *ret_layers)
     return true;
 }
 
+/* Its own limits, before anything that they should count. */
+static bool join_groups(const struct sandbox_child *c)
+{
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
+        if (c->tasks[i] >= 0 && write(c->tasks[i], "0", 1) != 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The change of users undoes a death signal, so that comes after it. */
 static bool join(void)
 {
@@ -353,14 +364,15 @@ void sandbox_child_run(const struct sandbox_child *c)
     static char *const environment[] = {NULL};
     int mounts[GO_FDS_MAX];
     uint32_t layer_count;
+    bool has_joined = join_groups(c);
     if (!receive_go(c->go, mounts, &layer_count)) {
         _exit(1);
     }
-    if (c->packs) {
+    if (c->packs && has_joined) {
         pack(c, mounts);
     }
     int socket = c->socket;
-    int stage = prepare(mounts, layer_count);
+    int stage = has_joined ? prepare(mounts, layer_count) : SANDBOX_STAGE_JOIN;
     if (stage == 0 && keep_few_descriptors(c)) {
         socket = SANDBOX_INIT_FD;
         stage = give_up();

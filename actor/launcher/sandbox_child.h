@@ -8,11 +8,13 @@
 #include <sys/types.h>
 
 #include "actor/launch_wire.h"
+#include "actor/launcher/cgroups.h"
 
 struct sandbox_child {
     int go;     /* socket to the launcher: one packet, `struct sandbox_go` and the mounts */
     int init;   /* the file of dormouse-init */
     int socket; /* to the daemon */
+    int tasks[CGROUP_CONTROLLERS]; /* of cgroups.h */
     bool
         packs; /* `socket` is the file that the disk's upper layer goes into, and init is not run */
 };

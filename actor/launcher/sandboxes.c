@@ -249,7 +249,6 @@ static int prepare(struct sandboxes *s, const struct sandbox *b, pid_t pid, int 
     if (error == 0 && is_pack && fchown(given[FD_SOCKET], first, first) != 0) {
         error = errno;
     }
-    error = error != 0 ? error : cgroup_join(&s->cgroups, number_of(s, b), pid);
     error = error != 0 ? error : sandbox_net_make(fds[SANDBOX_FD_PROCESS], s->own_net, fds);
     if (error == 0) {
         struct iovec bytes = {.iov_base = (void *)(uintptr_t)&text, .iov_len = sizeof text};
@@ -290,18 +289,20 @@ static int make(struct sandboxes *s, const struct sandbox *b, const struct launc
         (void)cgroup_remove(&s->cgroups, number_of(s, b));
         return error;
     }
-    const struct sandbox_child child = {.go = go[1],
-                                        .init = s->init,
-                                        .socket = given[FD_SOCKET],
-                                        .packs = wanted->kind == LAUNCH_PACK};
-    pid_t pid = clone_into(namespaces, cgroup, &fds[SANDBOX_FD_PROCESS]);
+    struct sandbox_child child = {.go = go[1],
+                                  .init = s->init,
+                                  .socket = given[FD_SOCKET],
+                                  .packs = wanted->kind == LAUNCH_PACK};
+    error = cgroup_open_tasks(&s->cgroups, number_of(s, b), child.tasks);
+    pid_t pid = error == 0 ? clone_into(namespaces, cgroup, &fds[SANDBOX_FD_PROCESS]) : -1;
     if (pid == 0) {
         (void)close(go[0]);
         sandbox_child_run(&child);
     }
-    error = pid < 0 ? errno : 0;
+    error = error == 0 && pid < 0 ? errno : error;
     (void)close(cgroup);
     (void)close(go[1]);
+    close_fds(child.tasks, CGROUP_CONTROLLERS);
     if (error == 0) {
         error = prepare(s, b, pid, go[0], wanted->kind == LAUNCH_PACK, given, layer_count, fds);
         if (error != 0) {
@@ -368,13 +369,12 @@ void sandboxes_pack(struct sandboxes *s, const struct launch_sandbox *wanted, co
     }
 }
 
-void sandboxes_mount_disk(struct sandboxes *s, const int *fds, size_t count)
+void sandboxes_mount_disk(const struct launch_sandbox *wanted, const int *fds, size_t count)
 {
     struct launch_report r = {.kind = LAUNCH_STARTED};
     int mount = -1;
-    (void)s;
     if (count == 2) {
-        r.error = disk_mount(fds[1], &mount);
+        r.error = disk_mount(fds[1], wanted->is_new != 0, &mount);
         tell(fds[FD_REPORT], &r, &mount, r.error == 0 ? 1 : 0);
         close_fds(&mount, r.error == 0 ? 1 : 0);
     }

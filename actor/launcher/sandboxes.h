@@ -47,7 +47,7 @@ void sandboxes_close(struct sandboxes *s); /* all are dead */
 /* Descriptors as launch_wire.h has them; each takes them all. */
 void sandboxes_start(struct sandboxes *s, const struct launch_sandbox *wanted, const int *fds,
                      size_t count);
-void sandboxes_mount_disk(struct sandboxes *s, const int *fds, size_t count);
+void sandboxes_mount_disk(const struct launch_sandbox *wanted, const int *fds, size_t count);
 void sandboxes_pack(struct sandboxes *s, const struct launch_sandbox *wanted, const int *fds,
                     size_t count);
 void sandboxes_connect(struct sandboxes *s, const struct launch_sandbox *wanted, const int *fds,
