@@ -283,3 +283,22 @@ def test_any_node_of_a_cluster_answers_for_a_sandbox(tmp_path):
         assert box.delete().status == 204
     finally:
         cluster.finish()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_daemon_of_another_user_has_sandboxes_as_well(tmp_path):
+    os.chmod(tmp_path, 0o755)
+    for folder in tmp_path.parents:
+        if folder.stat().st_uid == os.geteuid() and "pytest" in folder.name:
+            os.chmod(folder, 0o755)
+    node = Node(tmp_path / "data", environment={"DORMOUSE_USER": "nobody"})
+    with open(f"/proc/{node.pid}/status", encoding="ascii") as f:
+        assert "Uid:\t65534" in f.read()
+    box = make(node.client)
+    assert box.sh("echo kept > /srv/f; id -u") == "0\n"
+    assert node.client.put(box.file("/srv/g"), b"bytes").status == 204
+    assert node.client.post(f"{box.path}/sleep").status == 200
+    assert box.sh("cat /srv/f /srv/g; stat -c %u /srv/f /srv/g") == "kept\nbytes0\n0\n"
+    assert box.delete().status == 204
+    assert leftovers(node) == ([], [])
+    node.finish()
