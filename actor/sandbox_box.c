@@ -6,7 +6,6 @@
 
 #include "actor/sandbox_layers.h"
 #include "actor/sandbox_own.h"
-#include "base/hex.h"
 #include "base/invariant.h"
 #include "base/mem.h"
 #include "rpc/value.h"
@@ -76,7 +75,7 @@ static struct box *box_new(struct sandbox_ask *a, struct slice row)
     (void)snprintf(b->name, sizeof b->name, "%.*s", (int)a->what.name.len,
                    (const char *)a->what.name.data);
     box_set_row(b, row);
-    hex_encode(b->spec.id, sizeof b->spec.id, b->disk);
+    disk_name(&b->identity, b->spec.id, b->disk);
     b->address = a->request->address;
     b->address_text = bytes_ref(a->request->address_text);
     list_init(&b->jobs);
@@ -189,12 +188,12 @@ static void close_layers(const struct machine_spec *spec)
     }
 }
 
-bool layers_use(struct sandbox_host *h, const struct sandbox_spec *s)
+bool layers_use(struct sandbox_host *h, const struct identity *actor, const struct sandbox_spec *s)
 {
     char disk[SANDBOX_NAME_BYTES];
     struct slice item;
     struct slice hash;
-    hex_encode(s->id, sizeof s->id, disk);
+    disk_name(actor, s->id, disk);
     if (s->layers.len == 0) {
         return true;
     }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/address.h"
 #include "base/err.h"
 
 struct disks;
@@ -27,6 +28,10 @@ int disk_take_warm(struct disks *d, const char *name, uint32_t disk_mb);
 void disk_warm_up(
     struct disks *d); /* makes those that are missing, where there have been sandboxes */
 void disk_forget(struct disk_ask *a); /* nobody waits for it any more; NULL is fine */
+/* The name of the disk of an actor's sandbox. */
+void disk_name(const struct identity *actor, const uint8_t *id, char ret_name[SANDBOX_NAME_BYTES]);
+/* All of an actor's, and what its sandboxes have put away. */
+void disks_remove_of(struct disks *d, const struct identity *actor);
 void disk_remove(struct disks *d, const char *name);
 uint64_t disk_bytes(const struct disks *d, const char *name); /* that it takes on the node */
 bool disk_exists(const struct disks *d, const char *name);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "actor/launch_ask_uv.h"
+#include "base/digest.h"
 #include "base/hex.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -268,6 +269,7 @@ static struct disk_ask *ask_new(struct disks *d, const char *name, uint32_t disk
     (void)snprintf(a->folder, sizeof a->folder, "%s", d->folder);
     list_init(&a->link);
     list_append(&d->asks, &a->link);
+    d->has_some = true;
     int rc = uv_queue_work(d->loop, &a->work, make_on_thread, on_made);
     INVARIANT(rc == 0);
     return a;
@@ -321,6 +323,7 @@ struct disk_ask *disk_take(struct disks *d, const char *name, uint32_t disk_mb, 
                            void *ctx)
 {
     d->warms = true;
+    d->has_some = true;
     return ask_new(d, name, disk_mb, cb, ctx);
 }
 
@@ -328,6 +331,7 @@ int disk_take_warm(struct disks *d, const char *name, uint32_t disk_mb)
 {
     struct warm *w = LIST_FIRST(&d->warm, struct warm, link);
     d->warms = true;
+    d->has_some = true;
     if (disk_mb != DISK_MB_DEFAULT || w == NULL || disk_exists(d, name) ||
         !rename_warm(d, w, name)) {
         return -1;
@@ -344,6 +348,50 @@ void disk_forget(struct disk_ask *a)
     if (a != NULL) {
         a->owner = NULL;
     }
+}
+
+enum { NAME_PART_BYTES = 8 };
+
+void disk_name(const struct identity *actor, const uint8_t *id, char ret_name[SANDBOX_NAME_BYTES])
+{
+    hex_encode(actor->bytes, NAME_PART_BYTES, ret_name);
+    hex_encode(id, NAME_PART_BYTES, ret_name + 2 * (size_t)NAME_PART_BYTES);
+}
+
+/* Whatever has that text in its name, at `at`; then of layers those that nobody else has. */
+static void remove_named(const char *folder, const char *text, size_t at)
+{
+    DIR *list = opendir(folder);
+    const struct dirent *entry;
+    struct stat st;
+    while (list != NULL && (entry = readdir(list)) != NULL) {
+        char name[2 * DIGEST_BYTES + 1] = {0};
+        if (strlen(entry->d_name) <= at || strncmp(entry->d_name + at, text, strlen(text)) != 0) {
+            continue;
+        }
+        (void)unlinkat(dirfd(list), entry->d_name, 0);
+        if (at == 0) {
+            continue;
+        }
+        memcpy(name, entry->d_name, 2 * (size_t)DIGEST_BYTES);
+        if (fstatat(dirfd(list), name, &st, 0) == 0 && st.st_nlink == 1) {
+            (void)unlinkat(dirfd(list), name, 0);
+        }
+    }
+    if (list != NULL) {
+        (void)closedir(list);
+    }
+}
+
+void disks_remove_of(struct disks *d, const struct identity *actor)
+{
+    char text[2 * NAME_PART_BYTES + 2] = ".";
+    if (!d->has_some) {
+        return; /* a node without sandboxes pays nothing for them */
+    }
+    hex_encode(actor->bytes, NAME_PART_BYTES, text + 1);
+    remove_named(d->folder, text + 1, 0);
+    remove_named(d->layers, text, 2 * (size_t)DIGEST_BYTES);
 }
 
 void disk_remove(struct disks *d, const char *name)
@@ -368,12 +416,27 @@ bool disk_exists(const struct disks *d, const char *name)
     return access(path, F_OK) == 0;
 }
 
+static bool is_empty_folder(const char *path)
+{
+    DIR *list = opendir(path);
+    const struct dirent *entry;
+    bool is_empty = true;
+    while (list != NULL && is_empty && (entry = readdir(list)) != NULL) {
+        is_empty = entry->d_name[0] == '.';
+    }
+    if (list != NULL) {
+        (void)closedir(list);
+    }
+    return is_empty;
+}
+
 void disks_open(struct disks *d, uv_loop_t *loop, const struct launch *launch, const char *folder,
                 const char *layers)
 {
     *d = (struct disks){.loop = loop, .launch = launch};
     (void)snprintf(d->folder, sizeof d->folder, "%s", folder);
     (void)snprintf(d->layers, sizeof d->layers, "%s", layers);
+    d->has_some = !is_empty_folder(folder) || !is_empty_folder(layers);
     list_init(&d->packs);
     list_init(&d->asks);
     list_init(&d->warm);

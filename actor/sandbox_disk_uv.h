@@ -26,7 +26,8 @@ struct disks {
     struct list warm;                /* of the usual size, mounted */
     size_t warm_count;               /* of them, and of those that will be */
     bool is_closed;
-    bool warms; /* they are wanted: there have been sandboxes */
+    bool has_some; /* files of sandboxes, or may have */
+    bool warms;    /* they are wanted: there have been sandboxes */
 };
 
 /* The folder is there. Several workers may have the same one. */

@@ -91,6 +91,13 @@ static bool take_row_error(struct sandbox_ask *a, struct request *r)
     if (r->reply.err == ERR_OK) {
         return false;
     }
+    struct box *b = r->reply.err == ERR_NO_SUCH_SANDBOX
+                        ? box_find(a->host, &a->request->identity, a->what.name)
+                        : NULL;
+    if (b != NULL) {
+        box_go(b, true,
+               ERR_NO_SUCH_SANDBOX); /* its row went by a turn whose outcome was not known here */
+    }
     reply_clear(&a->request->reply);
     a->request->reply = r->reply;
     reply_init(&r->reply);
@@ -340,7 +347,7 @@ static void begin_adopt(struct sandbox_ask *a)
     if (a->what.body.len == 0 || !value_get_bin(a->what.body, &row) ||
         sandbox_spec_decode(row, &s) != ERR_OK) {
         ask_fail(a, ERR_BAD_REQUEST, NULL);
-    } else if (!layers_use(a->host, &s)) {
+    } else if (!layers_use(a->host, &a->request->identity, &s)) {
         ask_fail(a, ERR_SANDBOX_FAILED,
                  "A layer of its disk is not on the node that owns the other actor.");
     } else {
@@ -435,6 +442,7 @@ void sandbox_host_forget_actor(struct sandbox_host *h, const struct identity *id
             box_go(b, true, ERR_NO_SUCH_SANDBOX);
         }
     }
+    disks_remove_of(h->disks, identity);
 }
 
 static void drop_asks(struct sandbox_host *h, const struct shard *shard)

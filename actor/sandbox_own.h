@@ -134,7 +134,8 @@ void box_sleep_by_itself(struct box *b);
 void box_jobs_go_on(struct box *b);
 void box_job_on_ended(struct box *b);
 void box_jobs_drop(struct box *b, enum err err);
-bool layers_use(struct sandbox_host *h, const struct sandbox_spec *s); /* false: one is not here */
+bool layers_use(struct sandbox_host *h, const struct identity *actor,
+                const struct sandbox_spec *s); /* false: one is not here */
 void layers_release(struct box *b, const struct sandbox_spec *kept);
 
 /* sandbox_file.c */

@@ -107,6 +107,35 @@ void sandboxes_done(struct sandboxes *s)
     sandbox_host_done(&s->host);
 }
 
+/* An actor is deleted: once that is durable its sandboxes go, whether this node has woken them or not. */
+struct deletion {
+    struct worker *worker;
+    void (*answer)(struct request *r);
+    void *user;
+};
+
+static void on_deleted(struct request *r)
+{
+    struct deletion *d = r->user;
+    if (r->reply.err == ERR_OK) {
+        sandbox_host_forget_actor(&d->worker->sandboxes.host, &r->identity);
+    }
+    r->user = d->user;
+    r->answer = d->answer;
+    mem_free(d);
+    r->answer(r);
+}
+
+static void watch_deletion(struct worker *w, struct request *r)
+{
+    struct deletion *d = MEM_NEW(struct deletion);
+    d->worker = w;
+    d->answer = r->answer;
+    d->user = r->user;
+    r->user = d;
+    r->answer = on_deleted;
+}
+
 void worker_submit(struct worker *w, struct shard *shard, struct request *r, uint32_t timeout_ms)
 {
     if (r->kind == REQUEST_SANDBOX && shard != NULL && shard_is_leading(shard)) {
@@ -115,7 +144,7 @@ void worker_submit(struct worker *w, struct shard *shard, struct request *r, uin
         return;
     }
     if (r->kind == REQUEST_ACTOR_DELETE) {
-        sandbox_host_forget_actor(&w->sandboxes.host, &r->identity);
+        watch_deletion(w, r);
     }
     code_host_submit(&w->code.host, shard, r, timeout_ms);
 }

@@ -194,3 +194,18 @@ def _quiet(f):
         f()
     except Exception:  # the node is killed under it
         pass
+
+
+def test_deleting_the_actor_takes_what_sleeps_as_well(node):
+    box = make(node.client)
+    other = make(node.client)
+    other.sh("echo 1 > /srv/f")
+    post(other, "sleep")
+    box.sh("echo 1 > /srv/f")
+    post(box, "snapshots", {"name": "a"})
+    node.kill9()
+    node.start()
+    assert len(layers(node)) == 2 and len(disks(node)) == 1
+    assert node.client.delete(box.actor.path).status == 204
+    assert len(layers(node)) == 1 and disks(node) == []
+    assert Sandbox(node.client, other.actor.id).sh("cat /srv/f") == "1\n"
