@@ -189,6 +189,7 @@ static void make_on_thread(uv_work_t *work)
 {
     struct disk_ask *a = work->data;
     char path[FILE_BYTES];
+    (void)mkdir(a->folder, 0700); /* where it cannot be, the file cannot */
     path_of(a->folder, a->name, path);
     a->file = open(path, O_RDWR | O_CLOEXEC);
     if (a->file < 0) {

@@ -30,7 +30,7 @@ struct disks {
     bool warms;    /* they are wanted: there have been sandboxes */
 };
 
-/* The folder is there. Several workers may have the same one. */
+/* The folders are made with the first disk. Several workers may have the same one. */
 void disks_open(struct disks *d, uv_loop_t *loop, const struct launch *launch, const char *folder,
                 const char *layers);
 /* What an end of the process has left there half made: before the first of them is opened. */

@@ -1,8 +1,6 @@
 #include "node/sandboxes.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -86,7 +84,6 @@ void sandboxes_open(struct sandboxes *s, struct worker *w)
     char layers[SANDBOX_PATH_BYTES];
     folder_of(n->data.path, DISKS, folder);
     folder_of(n->data.path, LAYERS, layers);
-    (void)mkdir(folder, 0700); /* where it cannot be, a disk says so */
     machines_open(&s->machines, &w->loop, n->launch);
     disks_open(&s->disks, &w->loop, n->launch, folder, layers);
     sandbox_host_init(&s->host, &w->registry, &w->sockets.owner.sets, &s->machines, &s->disks,

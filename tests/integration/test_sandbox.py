@@ -268,21 +268,36 @@ def test_everything_but_proc_sys_and_dev_is_writable(box):
 def test_any_node_of_a_cluster_answers_for_a_sandbox(tmp_path):
     cluster = Cluster(tmp_path / "cluster", 3)
     try:
-        box = Sandbox(cluster.running()[0].client, "clustered")
-        assert box.put().status in (200, 201)
-        for node in cluster.running():
-            box = Sandbox(node.client, box.actor.id)
-            assert box.sh("echo here; hostname") == "here\nsandbox\n"
-            answer = box.client.post(f"{box.path}/exec", accept="text/event-stream",
-                                     json={"cmd": ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"]})
-            got = sum(len(data["text"]) for name, data in events(answer.body) if name == "stdout")
-            assert answer.status == 200 and got == 3000000
-            assert node.client.put(box.file("/srv/f"), b"x" * 1000000).status == 204
-            assert node.client.get(box.file("/srv/f")).body == b"x" * 1000000
-        assert box.client.post(f"{box.path}/fork", json={"id": "forked", "name": "s"}).status in (200, 500)
+        first = cluster.running()[0]
+        for attempt in range(5):  # a new cluster deals its leaderships: a sandbox ends with its owner's
+            box = Sandbox(first.client, f"clustered-{attempt}")
+            if _answers_everywhere(cluster, box):
+                break
+        else:
+            raise AssertionError("the owner changed five times")
         assert box.delete().status == 204
     finally:
         cluster.finish()
+
+
+def _answers_everywhere(cluster, box):
+    """False: the owner changed meanwhile."""
+    if box.put().status not in (200, 201):
+        return False
+    for node in cluster.running():
+        box = Sandbox(node.client, box.actor.id)
+        answers = [box.exec("sh", "-c", "echo here; hostname"),
+                   box.client.post(f"{box.path}/exec", accept="text/event-stream", json={
+                       "cmd": ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"]}),
+                   node.client.put(box.file("/srv/f"), b"x" * 1000000),
+                   node.client.get(box.file("/srv/f"))]
+        if any(answer.status in (503, 404) for answer in answers):
+            return False
+        assert answers[0].json["stdout"] == "here\nsandbox\n"
+        assert sum(len(data["text"]) for name, data in events(answers[1].body) if name == "stdout") == 3000000
+        assert answers[2].status == 204 and answers[3].body == b"x" * 1000000
+    return True
+
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
