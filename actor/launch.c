@@ -213,6 +213,7 @@ enum err launch_await_hello(struct launch *l, int timeout_ms)
         return ERR_UNAVAILABLE;
     }
     l->layers = hello.layers;
+    l->sandbox = hello.sandbox;
     return ERR_OK;
 }
 
@@ -271,13 +272,13 @@ static enum err start_direct(const struct launch *l, enum launch_program program
     return spawn(path, argv, fd, &pid) == 0 ? ERR_OK : ERR_UNAVAILABLE;
 }
 
-static bool send_start(int socket, enum launch_program program, const int *fds, size_t fd_count)
+static bool send_packet(int socket, const void *packet, size_t size, const int *fds,
+                        size_t fd_count)
 {
-    struct launch_start start = {.kind = LAUNCH_START, .program = program};
-    struct iovec bytes = {.iov_base = &start, .iov_len = sizeof start};
+    struct iovec bytes = {.iov_base = (void *)(uintptr_t)packet, .iov_len = size};
     union {
         struct cmsghdr head;
-        char space[CMSG_SPACE(2 * sizeof(int))];
+        char space[CMSG_SPACE(LAUNCH_FDS_MAX * sizeof(int))];
     } control = {0};
     struct msghdr message = {.msg_iov = &bytes,
                              .msg_iovlen = 1,
@@ -287,7 +288,7 @@ static bool send_start(int socket, enum launch_program program, const int *fds, 
     control.head.cmsg_type = SCM_RIGHTS;
     control.head.cmsg_len = CMSG_LEN(fd_count * sizeof(int));
     memcpy(CMSG_DATA(&control.head), fds, fd_count * sizeof(int));
-    return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof start;
+    return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
 }
 
 static enum err start_launched(const struct launch *l, enum launch_program program, int fd,
@@ -299,7 +300,8 @@ static enum err start_launched(const struct launch *l, enum launch_program progr
         return ERR_UNAVAILABLE;
     }
     const int fds[] = {fd, reports[1]};
-    bool is_sent = send_start(l->socket, program, fds, ret_report != NULL ? 2 : 1);
+    const struct launch_start start = {.kind = LAUNCH_START, .program = program};
+    bool is_sent = send_packet(l->socket, &start, sizeof start, fds, ret_report != NULL ? 2 : 1);
     if (ret_report != NULL) {
         (void)close(reports[1]);
         if (is_sent) {
@@ -320,4 +322,27 @@ enum err launch_start(const struct launch *l, enum launch_program program, int f
         l->is_direct ? start_direct(l, program, fd) : start_launched(l, program, fd, ret_report);
     (void)close(fd);
     return err;
+}
+
+enum err launch_ask(const struct launch *l, const struct launch_sandbox *what, const int *fds,
+                    size_t count, int *ret_report)
+{
+    PRE(count < LAUNCH_FDS_MAX && what->kind > LAUNCH_EXITED && what->kind < LAUNCH_KIND_END);
+
+    int all[LAUNCH_FDS_MAX];
+    int reports[2];
+    if (l->socket < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, reports) != 0) {
+        return ERR_UNAVAILABLE;
+    }
+    all[0] = reports[1];
+    memcpy(all + 1, fds, count * sizeof *fds);
+    bool is_sent = send_packet(l->socket, what, sizeof *what, all, count + 1);
+    (void)close(reports[1]);
+    if (!is_sent) {
+        (void)close(reports[0]);
+        return ERR_UNAVAILABLE;
+    }
+    *ret_report = reports[0];
+    return ERR_OK;
 }

@@ -23,6 +23,7 @@ struct launch {
     int socket;                       /* to the launcher; -1: there is none */
     pid_t pid;                        /* of the launcher */
     uint32_t layers;                  /* that it has said */
+    uint32_t sandbox;                 /* likewise: bits of enum launch_sandbox_need */
     bool is_direct;                   /* programs are children of this process: tests */
     char folder[LAUNCH_FOLDER_BYTES]; /* where they are then */
 };
@@ -63,5 +64,10 @@ void launch_init_direct(struct launch *l, const char *folder);
  * ERR_UNAVAILABLE: there is no launcher, or it is far behind. */
 enum err launch_start(const struct launch *l, enum launch_program program, int fd,
                       int *ret_report) MUST_CHECK;
+
+/* SANDBOX, DISK, CONNECT or PACK, with the descriptors that go behind the report's; these stay the caller's.
+ * `*ret_report` gives launch_reports. ERR_UNAVAILABLE as above. */
+enum err launch_ask(const struct launch *l, const struct launch_sandbox *what, const int *fds,
+                    size_t count, int *ret_report) MUST_CHECK;
 
 #endif

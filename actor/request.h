@@ -58,6 +58,7 @@ struct list_params {
 enum match { MATCH_ANY, MATCH_VERSION, MATCH_NOT_VERSION, MATCH_PRESENT, MATCH_ABSENT };
 
 struct code_event;
+struct sandbox_ask;
 struct registry;
 struct request;
 
@@ -114,6 +115,7 @@ struct request {
     struct shard_proof proof; /* where it does */
     struct reply reply;
     struct code_event *code_event;     /* the code host's, while it has it */
+    struct sandbox_ask *sandbox_ask;   /* likewise the sandbox host's */
     struct registry *registry;         /* that took it */
     void (*done)(struct request *r);   /* the registry's: first stop of the finished request */
     void (*answer)(struct request *r); /* the maker's: the reply is complete, the request is his */

@@ -41,6 +41,7 @@ static const enum request_kind kinds[] = {
     [21] = REQUEST_WORKFLOW_GET,
     [22] = REQUEST_WORKFLOW_EVENT,
     [23] = REQUEST_WORKFLOW_CONTROL,
+    [24] = REQUEST_SANDBOX,
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -240,7 +241,8 @@ static bool take_name_and_body(struct request *r, const struct slice *fields)
     bool has_body = r->kind == REQUEST_KV_PUT || r->kind == REQUEST_TXN ||
                     r->kind == REQUEST_STEP_END || r->kind == REQUEST_TIMER_PUT ||
                     r->kind == REQUEST_CALL || r->kind == REQUEST_CLASS_FETCH ||
-                    r->kind == REQUEST_EXECUTE || r->kind == REQUEST_WORKFLOW_EVENT;
+                    r->kind == REQUEST_EXECUTE || r->kind == REQUEST_WORKFLOW_EVENT ||
+                    r->kind == REQUEST_SANDBOX;
     if (is_named != is_given(name) || (has_body && !is_given(body)) ||
         (is_named &&
          (name.len == 0 || !is_utf8_of(name, is_key ? KV_KEY_BYTES_MAX : NAME_BYTES_MAX)))) {
@@ -292,7 +294,8 @@ static bool take_socket(struct request *r, struct slice field)
     if (!is_given(field)) {
         return true;
     }
-    if (field.len != SOCKET_FIELD_BYTES || r->kind != REQUEST_CLASS_FETCH) {
+    if (field.len != SOCKET_FIELD_BYTES ||
+        (r->kind != REQUEST_CLASS_FETCH && r->kind != REQUEST_SANDBOX)) {
         return false;
     }
     r->socket = (struct socket_ref){.id = get_be64(field.data), .node = get_be32(field.data + 8)};

@@ -145,7 +145,9 @@ void socket_arrive(struct actor_socket *s, bool is_text, struct bytes *data, uin
 static void arrive_last(struct actor_socket *s, enum socket_event_kind kind, uint16_t code,
                         struct slice text, bool was_clean)
 {
-    if (s->is_body && s->set->owner->body_gone != NULL) {
+    if (s->is_body && s->body_hooks != NULL) {
+        s->body_hooks->gone(s->body_ctx, s);
+    } else if (s->is_body && s->set->owner->body_gone != NULL) {
         s->set->owner->body_gone(s->set->owner->host_ctx, s);
     }
     if (s->is_deaf) {

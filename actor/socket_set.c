@@ -365,8 +365,8 @@ void socket_set_isolate_gone(struct socket_set *set)
     LIST_FOREACH_SAFE (link, &set->sockets) {
         struct actor_socket *s = LIST_ENTRY(link, struct actor_socket, link);
         bool is_last = set->count == 1;
-        if (s->state == SOCKET_OFFERED) {
-            continue; /* its request has an answer of its own */
+        if (s->state == SOCKET_OFFERED || s->body_hooks != NULL) {
+            continue; /* its request has an answer of its own, or it is nothing of the code's */
         }
         if (s->is_in_doubt || !s->is_hibernatable) {
             socket_close_now(s, WEBSOCKET_RESTART, SLICE("The actor was restarted."));

@@ -53,6 +53,14 @@ enum {
 
 enum socket_state { SOCKET_OFFERED, SOCKET_OPEN, SOCKET_CLOSING, SOCKET_ASKED, SOCKET_GONE };
 
+struct actor_socket;
+
+/* Of a body: the client has so many bytes more; nobody reads it any more. */
+struct socket_body_hooks {
+    void (*drained)(void *ctx, const struct actor_socket *s, size_t bytes);
+    void (*gone)(void *ctx, const struct actor_socket *s);
+};
+
 struct actor_socket {
     struct socket_ref ref;
     enum socket_state state;
@@ -62,7 +70,10 @@ struct actor_socket {
     bool is_hibernatable;
     bool is_in_doubt; /* whether something of it was done */
     bool is_body;     /* not a WebSocket: the body of an answer */
-    bool is_deaf;     /* it was of an isolate that is gone: nobody need hear how it ends */
+    const struct socket_body_hooks
+        *body_hooks; /* of a body that is not the code host's; NULL: it is */
+    void *body_ctx;
+    bool is_deaf; /* it was of an isolate that is gone: nobody need hear how it ends */
     size_t tag_count;
     struct bytes *tags[SOCKET_TAGS_MAX];
     struct bytes *attachment; /* NULL: none */

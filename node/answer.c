@@ -149,7 +149,9 @@ static void answer_problem(struct http_exchange *x, struct fields *f, const stru
 /* What answered it says all of the HTTP answer. */
 static bool is_fetch(const struct request *r)
 {
-    return r->kind == REQUEST_CLASS_FETCH || r->kind == REQUEST_MODULE_FETCH;
+    return r->kind == REQUEST_CLASS_FETCH || r->kind == REQUEST_MODULE_FETCH ||
+           (r->kind == REQUEST_SANDBOX && r->reply.body != NULL &&
+            value_type(bytes_slice(r->reply.body)) == VALUE_ARRAY); /* else a document */
 }
 
 bool answer_is_dear(const struct request *r, enum body_form form)

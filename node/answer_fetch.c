@@ -37,7 +37,7 @@ bool answer_fetched_has(const struct request *r, enum fetched what)
     struct slice item;
     bool has = false;
     int at = 0;
-    if (r->reply.err != ERR_OK || value_count(doc) != FETCHED_ITEMS) {
+    if (r->reply.err != ERR_OK || doc.len == 0 || value_count(doc) != FETCHED_ITEMS) {
         return false;
     }
     for (struct value_iter it = value_items(doc); value_next(&it, &item); at++) {

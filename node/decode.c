@@ -10,6 +10,7 @@
 #include "node/conditions.h"
 #include "node/cursor.h"
 #include "node/decode_code.h"
+#include "node/decode_sandbox.h"
 #include "rpc/json.h"
 #include "rpc/value.h"
 
@@ -392,6 +393,9 @@ static enum err decode_watch(struct request *r, const struct http_request *h,
 
 static enum request_kind kind_of(enum route_name route, struct slice method)
 {
+    if (route_is_of_sandbox(route)) {
+        return REQUEST_SANDBOX;
+    }
     bool is_put = slice_equal_str(method, "PUT");
     bool is_delete = slice_equal_str(method, "DELETE");
     switch ((int)route) {
@@ -482,6 +486,8 @@ static enum err decode_rest(struct request *r, const struct http_request *h,
         return err;
     }
     switch ((int)r->kind) {
+    case REQUEST_SANDBOX:
+        return decode_sandbox(r, h, route, query_text, e);
     case REQUEST_KV_PUT:
         return decode_value(r, h, e);
     case REQUEST_KV_LIST:

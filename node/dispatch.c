@@ -9,6 +9,7 @@
 #include "node/callee.h"
 #include "node/cors.h"
 #include "node/decode.h"
+#include "node/decode_sandbox.h"
 #include "node/fetch_ask.h"
 #include "node/intake.h"
 #include "node/node.h"
@@ -84,6 +85,10 @@ static void on_decoded(const struct intake *in, enum err err, struct request *r,
     r->identity = identity_cache_get(&w->identities, &r->address, w->node->data.address_key);
     if (r->kind == REQUEST_WATCH) {
         watch(w, in->x, r, timeout_ms);
+        return;
+    }
+    if (r->kind == REQUEST_SANDBOX) {
+        fetch_ask_begin_in(w, in->x, r, decode_sandbox_timeout_ms(r, timeout_ms), in->form);
         return;
     }
     if (r->kind == REQUEST_CLASS_FETCH) {

@@ -118,8 +118,7 @@ static void on_answer(struct request *r)
 
 static void run_here(struct errand *e, uint32_t timeout_ms)
 {
-    code_host_submit(&e->owner->code.host, engine_shard(e->owner->engine, e->shard), e->request,
-                     timeout_ms);
+    worker_submit(e->owner, engine_shard(e->owner->engine, e->shard), e->request, timeout_ms);
 }
 
 static void run_or_refuse(struct errand *e)
@@ -156,7 +155,7 @@ static void cancel_here(struct errand *e)
         return;
     }
     if (e->is_of_node) {
-        code_host_cancel(&e->owner->code.host, e->request);
+        worker_cancel(e->owner, e->request);
     } else {
         courier_cancel(&e->owner->courier, &e->parcel);
     }
@@ -237,7 +236,7 @@ static void run_parcel(void *ctx, struct parcel *p, uint32_t timeout_ms)
 static void cancel_parcel(void *ctx, struct parcel *p)
 {
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
-    code_host_cancel(&worker->code.host, p->request);
+    worker_cancel(worker, p->request);
 }
 
 static bool send_parcel(void *ctx, const struct parcel *p, uint32_t node, uint64_t id,

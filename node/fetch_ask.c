@@ -17,6 +17,7 @@ struct fetch_ask {
     struct http_exchange *x;      /* NULL: the client went away, and its line with it */
     struct client_socket *socket; /* one of the two, for a line to the client */
     struct client_body *body;
+    enum body_form form;
 };
 
 static void drop_line(struct fetch_ask *a)
@@ -42,7 +43,7 @@ static void answer(struct fetch_ask *a, struct request *r)
         } else {
             drop_line(a);
             answer_limit(x, r);
-            answer_reply(x, r, FORM_UNSAID);
+            answer_reply(x, r, a->form);
         }
     }
     a->worker->counts.by_err[r->reply.err]++;
@@ -135,7 +136,14 @@ static bool open_line(struct fetch_ask *a, struct request *r)
 void fetch_ask_begin(struct worker *w, struct http_exchange *x, struct request *r,
                      uint32_t timeout_ms)
 {
+    fetch_ask_begin_in(w, x, r, timeout_ms, FORM_UNSAID);
+}
+
+void fetch_ask_begin_in(struct worker *w, struct http_exchange *x, struct request *r,
+                        uint32_t timeout_ms, enum body_form form)
+{
     struct fetch_ask *a = MEM_NEW(struct fetch_ask);
+    a->form = form;
     a->callee.cancel = on_cancel;
     a->worker = w;
     a->x = x;

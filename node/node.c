@@ -276,6 +276,7 @@ static bool remember_cluster(struct node *n)
  * same. */
 static bool start_workers(struct node *n, uint32_t *ret_started)
 {
+    sandboxes_clean(n->data.path);
     for (*ret_started = 0; *ret_started < n->worker_count; ++*ret_started) {
         if (worker_start(&n->workers[*ret_started], n, *ret_started) != ERR_OK) {
             (void)fprintf(stderr, "dormoused: no thread could be started\n");

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actor/launch_wire.h"
+#include "actor/sandbox_disk.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/slice.h"
@@ -41,6 +43,9 @@ const char options_help[] =
     "  --max-disk BYTES         refuse writes above this; K, M, G (what the disk has)\n"
     "  --cors-origins LIST      pages of these origins may ask: https://app.example.com,...\n"
     "  --allow-private-targets  webhooks may go to loopback and private addresses\n"
+    "  --image-dir DIR          images of sandboxes (beside the program, or installed)\n"
+    "  --sandbox-without LIMITS run sandboxes on a machine that lacks these: memory_limit,\n"
+    "                           pids_limit, cpu_limit\n"
     "  --cluster-init           begin a cluster; what the data has stays\n"
     "  --join HOST:PORT         join the cluster of the node that listens there for others\n"
     "  --join-token TOKEN       of `dormouse cluster join-token` (DORMOUSE_JOIN_TOKEN)\n"
@@ -72,6 +77,8 @@ enum {
     FLAG_JOIN,
     FLAG_JOIN_TOKEN,
     FLAG_CORS_ORIGINS,
+    FLAG_IMAGE_DIR,
+    FLAG_SANDBOX_WITHOUT,
 };
 
 static const struct option flags[] = {
@@ -96,6 +103,8 @@ static const struct option flags[] = {
     {"peer-listen", required_argument, NULL, FLAG_PEER_LISTEN},
     {"join", required_argument, NULL, FLAG_JOIN},
     {"join-token", required_argument, NULL, FLAG_JOIN_TOKEN},
+    {"image-dir", required_argument, NULL, FLAG_IMAGE_DIR},
+    {"sandbox-without", required_argument, NULL, FLAG_SANDBOX_WITHOUT},
     {0},
 };
 
@@ -261,6 +270,46 @@ static enum err set_cluster_flag(struct options *o, int flag, const char *name, 
     }
 }
 
+/* Limits that the operator does without; other layers are never given up. */
+static enum err set_without(struct options *o, const char *value, char detail[OPTIONS_DETAIL_BYTES])
+{
+    static const struct {
+        const char *name;
+        enum launch_sandbox_need need;
+    } names[] = {{"memory_limit", SANDBOX_NEEDS_MEMORY},
+                 {"pids_limit", SANDBOX_NEEDS_PIDS},
+                 {"cpu_limit", SANDBOX_NEEDS_CPU}};
+    o->sandbox_without = 0;
+    for (const char *at = value;; at++) {
+        size_t len = strcspn(at, ",");
+        size_t i = 0;
+        while (i < 3 && !slice_equal_str(slice_of(at, len), names[i].name)) {
+            i++;
+        }
+        if (i == 3) {
+            return bad(detail, "--sandbox-without %s: not of memory_limit, pids_limit, cpu_limit",
+                       value);
+        }
+        o->sandbox_without |= 1U << names[i].need;
+        at += len;
+        if (*at == '\0') {
+            return ERR_OK;
+        }
+    }
+}
+
+/* Beside the program, as in a build; else where they are installed. */
+static void default_image_dir(struct options *o)
+{
+    char path[SANDBOX_PATH_BYTES];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "/images");
+    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+    if (slash != NULL) {
+        memcpy(slash, "/images", sizeof "/images");
+    }
+    replace(&o->image_dir, slash != NULL && access(path, R_OK | X_OK) == 0 ? path : IMAGE_DIR);
+}
+
 /* One flag with its value; the same for the command line and the file. */
 static enum err set_flag(struct options *o, int flag, const char *name, const char *value,
                          char detail[OPTIONS_DETAIL_BYTES])
@@ -299,6 +348,13 @@ static enum err set_flag(struct options *o, int flag, const char *name, const ch
     case FLAG_TLS_KEY:
         replace(&o->tls_key, value);
         return ERR_OK;
+    case FLAG_IMAGE_DIR:
+        replace(&o->image_dir, value);
+        return *value != '\0' && strlen(value) < SANDBOX_PATH_BYTES
+                   ? ERR_OK
+                   : bad(detail, "--image-dir: not a directory");
+    case FLAG_SANDBOX_WITHOUT:
+        return set_without(o, value, detail);
     default:
         return set_cluster_flag(o, flag, name, value, detail);
     }
@@ -485,6 +541,7 @@ enum err options_parse(struct options *o, int argc, char **argv,
                        char ret_detail[OPTIONS_DETAIL_BYTES])
 {
     *o = (struct options){.host = "127.0.0.1", .port = PORT_DEFAULT};
+    default_image_dir(o);
     opterr = 0;
     enum err err = read_config_of(o, argc, argv, ret_detail);
     if (err == ERR_OK) {
@@ -525,4 +582,5 @@ void options_done(struct options *o)
     forget(&o->peer_listen);
     forget(&o->cluster_certs);
     cors_done(&o->cors);
+    forget(&o->image_dir);
 }

@@ -24,9 +24,11 @@ struct options {
     uint64_t memory;   /* bytes; 0: not given */
     uint64_t max_disk; /* bytes; 0: none */
     bool allow_private_targets;
-    char *tls_cert;   /* --tls-cert FILE; NULL: in the clear */
-    char *tls_key;    /* --tls-key FILE; given with it */
-    struct cors cors; /* --cors-origins LIST */
+    char *image_dir;          /* --image-dir DIR: of sandboxes; never NULL once parsed */
+    uint32_t sandbox_without; /* --sandbox-without: bits of enum launch_sandbox_need */
+    char *tls_cert;           /* --tls-cert FILE; NULL: in the clear */
+    char *tls_key;            /* --tls-key FILE; given with it */
+    struct cors cors;         /* --cors-origins LIST */
 
     /* Clusters; what they are to what the data directory says: node/cluster_plan.h */
     bool cluster_init;

@@ -17,7 +17,7 @@ enum route_name {
     ROUTE_COUNT
 };
 
-enum { ROUTE_SEGMENTS_MAX = 4 };
+enum { ROUTE_SEGMENTS_MAX = 5 };
 
 struct route {
     enum route_name name;

@@ -475,7 +475,10 @@ static enum err hear(struct owner_end *e, const struct socket_sync *sync)
     uint64_t before = e->letters.drained_bytes;
     enum err err = socket_link_hear(&e->letters, sync, e->owner->now_ms);
     uint64_t drained = e->letters.drained_bytes - before;
-    if (drained > 0 && e->socket != NULL && e->socket->is_body && sets->drained != NULL) {
+    bool is_body = drained > 0 && e->socket != NULL && e->socket->is_body;
+    if (is_body && e->socket->body_hooks != NULL) {
+        e->socket->body_hooks->drained(e->socket->body_ctx, e->socket, (size_t)drained);
+    } else if (is_body && sets->drained != NULL) {
         sets->drained(sets->host_ctx, e->socket, (size_t)drained);
     }
     return err;

@@ -103,6 +103,49 @@ static void put_egress(struct buf *doc, const struct code_report *r)
     put_number(doc, "received_bytes", c->received_bytes);
 }
 
+/* What sandboxes need of the machine: what is there, what is missing, and what of that the operator has accepted. */
+static void put_needs(struct buf *doc, const char *name, uint32_t needs)
+{
+    static const char *const names[SANDBOX_NEEDS] = {
+#define X(name, text, what) text,
+        SANDBOX_LIST(X)
+#undef X
+    };
+    value_put_text(doc, name);
+    value_put_array(doc, (uint32_t)__builtin_popcount(needs));
+    for (uint32_t i = 0; i < SANDBOX_NEEDS; i++) {
+        if ((needs & 1U << i) != 0) {
+            value_put_text(doc, names[i]);
+        }
+    }
+}
+
+static void put_sandboxes(struct buf *doc, const struct node *n,
+                          const struct worker_report *reports, uint32_t count)
+{
+    const uint32_t all = (1U << SANDBOX_NEEDS) - 1;
+    uint32_t missing = all & ~n->launch->sandbox;
+    struct sandbox_host_stats stats = {0};
+    size_t boxes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        boxes += reports[i].sandboxes;
+        stats.started += reports[i].sandbox_stats.started;
+        stats.execs += reports[i].sandbox_stats.execs;
+        stats.failed += reports[i].sandbox_stats.failed;
+    }
+    value_put_text(doc, "sandboxes");
+    value_put_map(doc, 8);
+    put_needs(doc, "layers", n->launch->sandbox);
+    put_needs(doc, "missing", missing);
+    put_needs(doc, "accepted", missing & n->options->sandbox_without);
+    value_put_text(doc, "refused");
+    value_put_bool(doc, (missing & ~n->options->sandbox_without) != 0);
+    put_number(doc, "known", boxes);
+    put_number(doc, "started", stats.started);
+    put_number(doc, "failed", stats.failed);
+    put_number(doc, "execs", stats.execs);
+}
+
 void status_show(const struct node *n, const struct worker_report *reports, uint32_t count,
                  struct buf *doc)
 {
@@ -110,7 +153,7 @@ void status_show(const struct node *n, const struct worker_report *reports, uint
     for (uint32_t i = 0; i < count; i++) {
         code_report_add(&all, &reports[i].code);
     }
-    value_put_map(doc, 9);
+    value_put_map(doc, 10);
     put_number(doc, "node", n->id);
     value_put_text(doc, "version");
     value_put_text(doc, PACKAGE_VERSION);
@@ -122,6 +165,7 @@ void status_show(const struct node *n, const struct worker_report *reports, uint
     put_isolates(doc, &all);
     put_code(doc, &all);
     put_egress(doc, &all);
+    put_sandboxes(doc, n, reports, count);
     value_put_text(doc, "logs");
     value_put_map(doc, 3);
     put_number(doc, "streams", reports[0].log_streams);

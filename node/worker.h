@@ -42,6 +42,7 @@
 #include "node/orders.h"
 #include "node/records.h"
 #include "node/route.h"
+#include "node/sandboxes.h"
 #include "node/sideline.h"
 #include "node/sink_peer.h"
 #include "node/snapshots.h"
@@ -113,6 +114,8 @@ struct worker_report {
     struct peer_stats peers[BOARD_NODES_MAX];
     size_t peer_count;
     struct code_report code;
+    size_t sandboxes;
+    struct sandbox_host_stats sandbox_stats;
     uint32_t log_streams; /* these three: of the first worker alone */
     uint64_t log_lines;
     uint64_t log_lines_lost;
@@ -136,6 +139,7 @@ struct worker {
     struct registry registry;
     struct code code;
     struct broker broker;
+    struct sandboxes sandboxes;
     struct courier courier;
     struct forward forward;
     struct glances glances;

@@ -180,6 +180,7 @@ void worker_close_handles(struct worker *w)
     uv_close((uv_handle_t *)&w->before_sleep, NULL);
     uv_close((uv_handle_t *)&w->after_sleep, NULL);
     uv_close((uv_handle_t *)&w->timer, NULL);
+    sandboxes_close(&w->sandboxes);
     code_close(&w->code);
     webhooks_close(&w->webhooks);
 }

@@ -49,6 +49,7 @@ static void on_depose(void *ctx, struct shard *s)
     OBJ_CAST(worker, ctx, WORKER_MAGIC);
     snapshots_depose(&worker->snapshots, s);
     if (shard_id(s) != SHARD_META) {
+        sandbox_host_depose(&worker->sandboxes.host, s);
         code_host_depose(&worker->code.host, s);
         sockets_depose(&worker->sockets, shard_id(s));
         registry_depose(&worker->registry, s);
@@ -146,6 +147,8 @@ void worker_publish_report(struct worker *w)
     }
     engine_stats(w->engine, &r.engine);
     code_tell(&w->code, &r.code);
+    r.sandboxes = w->sandboxes.host.box_count;
+    r.sandbox_stats = w->sandboxes.host.stats;
     log_changes(w, &r.engine);
     (void)pthread_mutex_lock(&w->node->mutex);
     w->report = r;
@@ -197,6 +200,7 @@ static void after_sleep(uv_check_t *check)
     uint64_t wall_ms = worker_read_clocks(w);
     registry_tick(&w->registry, now_ms);
     code_tick(&w->code, now_ms);
+    sandbox_host_tick(&w->sandboxes.host, now_ms, wall_ms);
     courier_tick(&w->courier, now_ms);
     begin_code(w);
     scheduler_tick(&w->scheduler, now_ms, wall_ms);
@@ -239,6 +243,7 @@ static void arm_timer(struct worker *w, uint64_t now_ms, uint64_t tick_ms)
     uint64_t parcels_ms = courier_next_ms(&w->courier);
     uint64_t groups_ms = engine_next_ms(w->engine);
     next_ms = earlier(next_ms, code_next_ms(&w->code));
+    next_ms = earlier(next_ms, sandbox_host_next_ms(&w->sandboxes.host));
     next_ms = earlier(next_ms, timers_ms);
     next_ms = earlier(next_ms, groups_ms);
     next_ms = earlier(next_ms, parcels_ms);
@@ -310,6 +315,7 @@ static void open_handles(struct worker *w)
     rc |= uv_check_start(&w->after_sleep, after_sleep);
     INVARIANT(rc == 0);
     code_open(&w->code, w);
+    sandboxes_open(&w->sandboxes, w);
     webhooks_open(&w->webhooks, &w->loop, w->node->options->allow_private_targets);
 }
 
@@ -399,6 +405,7 @@ static void *run(void *arg)
     sideline_close(&w->sideline);
     registry_done(&w->registry);
     code_done(&w->code);
+    sandboxes_done(&w->sandboxes);
     courier_done(&w->courier);
     forward_done(&w->forward);
     sink_peers_done(&w->sink_peers);

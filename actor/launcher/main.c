@@ -20,10 +20,14 @@
 
 #include "actor/launch_wire.h"
 #include "actor/launcher/programs.h"
+#include "actor/launcher/sandboxes.h"
 #include "base/log.h"
 #include "config.h"
 
-enum { EXIT_BAD_USAGE = 2, FDS_MAX = 2, PATH_BYTES = 4096 };
+enum { EXIT_BAD_USAGE = 2, PATH_BYTES = 4096, TIDY_MS = 20 };
+
+static struct programs programs;
+static struct sandboxes sandboxes;
 
 /* 1. What it is told: --user UID:GID, which programs become. */
 
@@ -59,10 +63,14 @@ static int parse(int argc, char **argv, struct programs *p)
 
 /* 2. What it gives up before it reads anything. */
 
-/* Enough to give a program its user, and to end it after that. */
+/* Enough to give a program its user, and to end it after that; and what sandboxes take: mounts, namespaces, cgroups
+ * and loop devices (SYS_ADMIN, MKNOD), a look at the namespaces of its child (SYS_PTRACE), images that are the
+ * daemon's (DAC_OVERRIDE), files whose owner changes (CHOWN, FOWNER). */
 static bool keep_few_capabilities(void)
 {
-    const uint32_t kept = 1U << CAP_KILL | 1U << CAP_SETGID | 1U << CAP_SETUID;
+    const uint32_t kept = 1U << CAP_KILL | 1U << CAP_SETGID | 1U << CAP_SETUID |
+                          1U << CAP_SYS_ADMIN | 1U << CAP_SYS_PTRACE | 1U << CAP_DAC_OVERRIDE |
+                          1U << CAP_CHOWN | 1U << CAP_FOWNER | 1U << CAP_MKNOD;
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {
         {.effective = kept, .permitted = kept}};
@@ -134,7 +142,7 @@ static void close_all(const int *fds, size_t count)
     }
 }
 
-static size_t take_fds(struct msghdr *message, int fds[FDS_MAX])
+static size_t take_fds(struct msghdr *message, int fds[LAUNCH_FDS_MAX])
 {
     size_t count = 0;
     struct cmsghdr *head = CMSG_FIRSTHDR(message);
@@ -145,51 +153,97 @@ static size_t take_fds(struct msghdr *message, int fds[FDS_MAX])
     return count;
 }
 
-/* False: there is no daemon any more, or one that makes no sense. */
-static bool serve_one(struct programs *p)
-{
+union packet {
+    uint32_t kind;
     struct launch_start start;
-    struct iovec bytes = {.iov_base = &start, .iov_len = sizeof start};
+    struct launch_sandbox sandbox;
+};
+
+/* Takes the descriptors. False: it makes no sense. */
+static bool serve_packet(const union packet *packet, size_t bytes, const int *fds, size_t count)
+{
+    if (count == 0) {
+        return false;
+    }
+    if (packet->kind == LAUNCH_START && bytes == sizeof packet->start && count <= 2 &&
+        packet->start.program < LAUNCH_PROGRAMS) {
+        programs_start(&programs, (enum launch_program)packet->start.program, fds[0],
+                       count > 1 ? fds[1] : -1);
+        return true;
+    }
+    if (bytes != sizeof packet->sandbox) {
+        close_all(fds, count);
+        return false;
+    }
+    switch (packet->kind) {
+    case LAUNCH_SANDBOX:
+        sandboxes_start(&sandboxes, &packet->sandbox, fds, count);
+        return true;
+    case LAUNCH_DISK:
+        sandboxes_mount_disk(&packet->sandbox, fds, count);
+        return true;
+    case LAUNCH_PACK:
+        sandboxes_pack(&sandboxes, &packet->sandbox, fds, count);
+        return true;
+    case LAUNCH_CONNECT:
+        sandboxes_connect(&sandboxes, &packet->sandbox, fds, count);
+        return true;
+    default:
+        close_all(fds, count);
+        return false;
+    }
+}
+
+/* False: there is no daemon any more, or one that makes no sense. */
+static bool serve_one(void)
+{
+    union packet packet;
+    struct iovec bytes = {.iov_base = &packet, .iov_len = sizeof packet};
     union {
         struct cmsghdr head;
-        char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
+        char space[CMSG_SPACE(LAUNCH_FDS_MAX * sizeof(int))];
     } control;
     struct msghdr message = {.msg_iov = &bytes,
                              .msg_iovlen = 1,
                              .msg_control = control.space,
                              .msg_controllen = sizeof control};
-    int fds[FDS_MAX];
+    int fds[LAUNCH_FDS_MAX];
     ssize_t n = recvmsg(LAUNCH_FD, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR;
     }
     size_t count = take_fds(&message, fds);
-    if (n != (ssize_t)sizeof start || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ||
-        start.kind != LAUNCH_START || start.program >= LAUNCH_PROGRAMS || count == 0) {
+    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || n < (ssize_t)sizeof packet.kind) {
         close_all(fds, count);
-        if (n != 0) {
-            LOG(LOG_ERROR, "launcher_heard_nonsense", LOG_INT("bytes", n));
-        }
-        return false;
+    } else if (serve_packet(&packet, (size_t)n, fds, count)) {
+        return true;
     }
-    programs_start(p, (enum launch_program)start.program, fds[0], count > 1 ? fds[1] : -1);
-    return true;
+    if (n != 0) {
+        LOG(LOG_ERROR, "launcher_heard_nonsense", LOG_INT("bytes", n));
+    }
+    return false;
 }
 
-static void serve(struct programs *p, int ends)
+static bool on_other_end(pid_t pid, int status)
+{
+    return sandboxes_on_end(&sandboxes, pid, status);
+}
+
+static void serve(int ends)
 {
     struct pollfd polled[] = {{.fd = LAUNCH_FD, .events = POLLIN}, {.fd = ends, .events = POLLIN}};
     struct signalfd_siginfo info;
     for (;;) {
-        if (poll(polled, 2, -1) < 0 && errno != EINTR) {
+        if (poll(polled, 2, sandboxes.dead_count > 0 ? TIDY_MS : -1) < 0 && errno != EINTR) {
             return;
         }
         if (polled[1].revents != 0) {
             while (read(ends, &info, sizeof info) > 0) {
             }
-            programs_reap(p);
+            programs_reap(&programs);
         }
-        if (polled[0].revents != 0 && !serve_one(p)) {
+        sandboxes_tidy(&sandboxes);
+        if (polled[0].revents != 0 && !serve_one()) {
             return;
         }
     }
@@ -197,22 +251,27 @@ static void serve(struct programs *p, int ends)
 
 int main(int argc, char **argv)
 {
-    static struct programs programs;
     int status = parse(argc, argv, &programs);
     if (status >= 0) {
         return status;
     }
-    const struct launch_hello hello = {.kind = LAUNCH_HELLO, .layers = enter(&programs)};
+    struct launch_hello hello = {.kind = LAUNCH_HELLO, .layers = enter(&programs)};
     int ends = take_signals();
     programs.folder = open_folder();
+    programs.other_ended = on_other_end;
     if (ends < 0 || programs.folder < 0) {
         LOG(LOG_ERROR, "launcher_cannot_start", LOG_INT("errno", errno));
         return 1;
     }
+    sandboxes_open(&sandboxes, programs.folder, programs.has_user ? programs.uid : geteuid(),
+                   programs.has_user ? programs.gid : getegid());
+    hello.sandbox = sandboxes.needs;
     /* A daemon that was given wrong flags has ended by now. */
     if (send(LAUNCH_FD, &hello, sizeof hello, MSG_NOSIGNAL) == (ssize_t)sizeof hello) {
-        serve(&programs, ends);
+        serve(ends);
     }
+    sandboxes_kill(&sandboxes);
     programs_kill(&programs);
+    sandboxes_close(&sandboxes);
     return 0;
 }

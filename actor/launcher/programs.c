@@ -127,7 +127,8 @@ static void on_end(struct programs *p, pid_t pid, int status)
 {
     struct program *ended = find(p, pid);
     if (ended == NULL) {
-        return; /* what a program had left behind */
+        (void)p->other_ended(pid, status); /* or what a program had left behind */
+        return;
     }
     if (status != 0) {
         LOG(LOG_WARN, "program_ended", LOG_STR("program", launch_text(ended->which).file),

@@ -26,6 +26,7 @@ struct programs {
     bool has_user;
     uid_t uid;
     gid_t gid;
+    bool (*other_ended)(pid_t pid, int status); /* a child that is none of these; false: nobody's */
     struct program alive[PROGRAMS_MAX];
 };
 

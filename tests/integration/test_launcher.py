@@ -87,7 +87,7 @@ class Launcher:
                 preexec_fn=lambda: os.dup2(theirs.fileno(), 3), pass_fds=[3],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.socket.settimeout(DEADLINE_SECONDS)
-        kind, self.layers = struct.unpack("II", self.socket.recv(100))
+        kind, self.layers, self.sandbox = struct.unpack("III", self.socket.recv(100))
         assert kind == HELLO
 
     def send(self, data, *fds):
@@ -166,10 +166,10 @@ def test_as_root_it_gives_programs_their_user_and_keeps_little(start_launcher):
             lines = dict(line.split(":\t", 1) for line in f.read().splitlines() if line.startswith("Cap"))
         return {name: int(value, 16) for name, value in lines.items()}
 
-    kill_setgid_setuid = 1 << 5 | 1 << 6 | 1 << 7
+    # kill, setgid, setuid; for sandboxes: chown, dac_override, fowner, sys_ptrace, sys_admin, mknod
+    kept = sum(1 << number for number in (5, 6, 7, 0, 1, 3, 19, 21, 27))
     assert capabilities(launcher.process.pid) == {
-        "CapInh": 0, "CapPrm": kill_setgid_setuid, "CapEff": kill_setgid_setuid, "CapBnd": kill_setgid_setuid,
-        "CapAmb": 0}
+        "CapInh": 0, "CapPrm": kept, "CapEff": kept, "CapBnd": kept, "CapAmb": 0}
     assert capabilities(pid)["CapEff"] == capabilities(pid)["CapPrm"] == 0
     launcher.close()
     await_end(pid)

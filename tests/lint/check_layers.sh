@@ -9,6 +9,7 @@ cat >"$scratch/rules" <<'RULES'
 ours    ^base/log\.h$                ^(base/log\.c|node/|sdk-c/cli/|tests/|actor/egress/main\.c|actor/launcher/)
 ours    ^actor/egress/               ^(actor/egress|tests)/
 ours    ^actor/launcher/             ^(actor/launcher|tests)/
+ours    ^actor/sandbox/              ^(actor/sandbox|tests)/
 ours    ^base/                       ^(base|storage|rpc|actor|node|tests)/|^sdk-c/[^/]*$
 ours    ^storage/                    ^(storage|actor|node|tests)/
 ours    ^rpc/                        ^(rpc|actor|node|tests)/|^sdk-c/[^/]*$
@@ -36,7 +37,7 @@ library ^json-c/                    ^sdk-c/cli/(bundler|project|publish|source_m
 library ^yajl/                       ^rpc/(json[^/]*|problem)\.[ch]$|^tests/
 library ^curl/                       ^rpc/(client|webhook)[^/]*$|^actor/egress/|^tests/
 library ^zlib\.h$                    ^actor/egress/inflater\.c$|^tests/
-library ^seccomp\.h$                 ^actor/(egress/lockdown|isolate/filter)\.c$
+library ^seccomp\.h$                 ^actor/(egress/lockdown|isolate/filter|launcher/filter_make)\.c$
 library ^glib(\.h|/)                 ^actor/zone\.c$
 library ^ck_                         ^node/|^tests/
 library ^systemd/                    ^node/notify\.c$
