@@ -29,6 +29,11 @@ enum sandbox_verb {
     SANDBOX_VERB_RESTORE = 12,
     SANDBOX_VERB_FORK = 13,
     SANDBOX_VERB_ADOPT = 14, /* of a fork, between owners: the body is the bytes of a row */
+    SANDBOX_VERB_TERMINAL = 15,
+    SANDBOX_VERB_CHANGES = 16,
+    SANDBOX_VERB_CONTEXTS = 17,
+    SANDBOX_VERB_CONTEXT = 18,
+    SANDBOX_VERB_CONTEXT_RUN = 19,
     SANDBOX_VERB_END,
 };
 

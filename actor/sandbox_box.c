@@ -82,6 +82,8 @@ static struct box *box_new(struct sandbox_ask *a, struct slice row)
     list_init(&b->waiting);
     list_init(&b->asks);
     list_init(&b->processes);
+    list_init(&b->terminals);
+    list_init(&b->contexts);
     list_init(&b->link);
     list_append(&h->all, &b->link);
     map_add(&h->boxes, &b->by_key, key_of(&b->identity, a->what.name));
@@ -114,6 +116,8 @@ void box_free_if_over(struct box *b)
     }
     struct sandbox_ask *deleter = b->deleter;
     processes_free(b);
+    terminals_free(b);
+    contexts_free(b);
     if (b->loses_disk) {
         disk_remove(b->host->disks, b->disk);
         layers_release(b, NULL);
@@ -380,6 +384,14 @@ void box_keep(struct sandbox_ask *a)
             box_wake(a->box);
         }
         a->host->next_poll_ms = 0;
+    }
+}
+
+void box_touch(struct box *b)
+{
+    b->used_ms = b->host->now_ms;
+    if (b->state == BOX_FROZEN) {
+        box_wake(b);
     }
 }
 

@@ -41,6 +41,9 @@ enum sandbox_spawn_kind {
     SANDBOX_SPAWN_MKDIR,   /* path */
     SANDBOX_SPAWN_MOVE,    /* from, to */
     SANDBOX_SPAWN_COPY,    /* from, to */
+    SANDBOX_SPAWN_TERMINAL, /* as PROGRAM, on a terminal; its one stream is the terminal's other side */
+    SANDBOX_SPAWN_DRIVER, /* as PROGRAM; its input is file 3, and file 4 is one stream more */
+    SANDBOX_SPAWN_WATCH,  /* path, "1" where recursive: records on its output, until it is killed */
     SANDBOX_SPAWN_KINDS,
 };
 
@@ -63,7 +66,7 @@ struct sandbox_frame {
         a; /* SPAWN: its kind. SPAWNED: pid. EXITED: status as of waitpid. SIGNAL: number. OPEN: flags.
                    FAILED: errno, or of a launch the stage */
     uint32_t
-        b; /* SPAWN: bit 0: it gets standard input. OPEN: mode. EXITED: 1: a builtin's errno is in `c`.
+        b; /* SPAWN: bit 0: it gets input; of a TERMINAL its size: columns | rows << 16. OPEN: mode. EXITED: 1: a builtin's errno is in `c`.
                    FAILED: 1: of the working directory; of a launch: errno */
     uint32_t
         c; /* SPAWN: how many of the texts are before the environment. EXITED: CPU time in ms */
@@ -76,6 +79,25 @@ struct sandbox_listed {
     uint32_t mode; /* as of stat */
     uint16_t path_bytes;
     uint16_t link_bytes;
+};
+
+/* The record of a change: this, its path below the watched folder, and of a MOVE the one that it had. */
+enum sandbox_change_kind {
+    SANDBOX_CHANGE_READY, /* what happens from here on is told */
+    SANDBOX_CHANGE_CREATE,
+    SANDBOX_CHANGE_MODIFY,
+    SANDBOX_CHANGE_DELETE,
+    SANDBOX_CHANGE_MOVE,
+    SANDBOX_CHANGE_ATTRIB,
+    SANDBOX_CHANGE_RESYNC, /* others were lost: below that path anything may be different */
+    SANDBOX_CHANGE_KINDS,
+};
+
+struct sandbox_change {
+    uint32_t kind;
+    uint32_t is_folder;
+    uint32_t path_bytes;
+    uint32_t from_bytes;
 };
 
 #endif

@@ -265,6 +265,21 @@ static void begin_in_box(struct sandbox_ask *a)
     case SANDBOX_VERB_WAKE:
         box_begin_wake(a);
         return;
+    case SANDBOX_VERB_TERMINAL:
+        terminal_begin(a);
+        return;
+    case SANDBOX_VERB_CHANGES:
+        changes_begin(a);
+        return;
+    case SANDBOX_VERB_CONTEXTS:
+        context_begin(a);
+        return;
+    case SANDBOX_VERB_CONTEXT:
+        context_end(a);
+        return;
+    case SANDBOX_VERB_CONTEXT_RUN:
+        context_run(a);
+        return;
     case SANDBOX_VERB_SLEEP:
         sleep_begin(a);
         return;
@@ -514,6 +529,7 @@ void sandbox_host_tick(struct sandbox_host *h, uint64_t now_ms, uint64_t wall_ms
     }
     h->next_look_ms = now_ms + SANDBOX_LOOK_MS;
     LIST_FOREACH_SAFE (link, &h->all) {
+        terminals_look(LIST_ENTRY(link, struct box, link));
         box_look(LIST_ENTRY(link, struct box, link));
     }
 }

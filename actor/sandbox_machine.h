@@ -70,13 +70,16 @@ struct machine_spawn {
     bool is_paused; /* its output is not wanted now */
     int status;     /* as of waitpid, once it has exited */
     uint32_t cpu_ms;
-    struct machine_pump *pumps[3]; /* output, errors, input; NULL: closed */
-    struct buf input;              /* that is still to be written */
+    struct machine_pump
+        *pumps[4];    /* output, errors, input, of a driver its answers; NULL: closed */
+    struct buf input; /* that is still to be written */
     bool input_ends;
 
     /* the caller's */
     void (*started)(struct machine_spawn *s);
-    void (*output)(struct machine_spawn *s, int stream, struct slice bytes); /* 1 or 2 */
+    void (*output)(struct machine_spawn *s, int stream, struct slice bytes); /* 1, 2; 3: answers */
+    /* Of a terminal, before `started`: its other side, the callee's. NULL for other kinds. */
+    void (*terminal)(struct machine_spawn *s, int fd);
     /* It never ran (`error` an errno; of the working directory where `of_folder`), or has ended and all that it has
      * written was given; 0 then. */
     void (*closed)(struct machine_spawn *s, int error, bool of_folder);
@@ -86,6 +89,9 @@ struct machine_spawn {
  * ERR_OVERLOADED, ERR_TOO_LARGE: nothing was begun. */
 enum err machine_spawn(struct machine *m, struct machine_spawn *s, enum sandbox_spawn_kind kind,
                        struct slice texts, uint32_t count, bool has_stdin) MUST_CHECK;
+/* Likewise, on a terminal of that size. */
+enum err machine_spawn_terminal(struct machine *m, struct machine_spawn *s, struct slice texts,
+                                uint32_t count, uint32_t columns, uint32_t rows) MUST_CHECK;
 void machine_spawn_pause(struct machine_spawn *s, bool is_paused);
 void machine_spawn_write(struct machine_spawn *s, struct slice bytes); /* with its input */
 void machine_spawn_end_input(struct machine_spawn *s);

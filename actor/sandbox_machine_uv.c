@@ -13,7 +13,7 @@
 #include "base/invariant.h"
 #include "base/mem.h"
 
-enum { FRAME_FDS_MAX = 3 };
+enum { FRAME_FDS_MAX = 4 };
 
 static const char *const stages[] = {
     [0] = "it ended",

@@ -44,6 +44,10 @@ struct box {
     struct box_job *job;   /* that one; NULL: none */
     bool keeps_disk;       /* although it sleeps: its layers are too many */
     size_t ask_count;      /* of asks and jobs */
+    struct list terminals;
+    struct list contexts;
+    size_t terminal_count;
+    size_t context_count;
     size_t process_count;
     uint64_t used_ms; /* by a request, last */
     uint64_t busy_ms; /* when something inside was seen to work, last */
@@ -96,6 +100,7 @@ struct box *box_find(const struct sandbox_host *h, const struct identity *identi
 struct box *box_of(struct sandbox_ask *a, struct slice row);
 void box_use(struct box *b, struct sandbox_ask *a); /* a->run, once it runs */
 void box_keep(struct sandbox_ask *a);               /* it stays awake while the ask is there */
+void box_touch(struct box *b); /* it is used: it thaws, and is kept from resting for a while */
 void box_leave(struct sandbox_ask *a);
 void box_wake(struct box *b);
 void box_look(struct box *b);
@@ -137,6 +142,19 @@ void box_jobs_drop(struct box *b, enum err err);
 bool layers_use(struct sandbox_host *h, const struct identity *actor,
                 const struct sandbox_spec *s); /* false: one is not here */
 void layers_release(struct box *b, const struct sandbox_spec *kept);
+/* sandbox_terminal.c */
+void terminal_begin(struct sandbox_ask *a);
+void terminals_look(struct box *b); /* now and then: those that nobody reads */
+void terminals_free(struct box *b); /* its machine is gone */
+
+/* sandbox_changes.c */
+void changes_begin(struct sandbox_ask *a);
+
+/* sandbox_context.c: code interpreters */
+void context_begin(struct sandbox_ask *a);
+void context_run(struct sandbox_ask *a);
+void context_end(struct sandbox_ask *a);
+void contexts_free(struct box *b);
 
 /* sandbox_file.c */
 void file_begin(struct sandbox_ask *a);
@@ -154,6 +172,9 @@ struct process_texts {
 enum err process_texts_read(const struct box *b, struct slice body, struct process_texts *ret,
                             struct reply *reply) MUST_CHECK;
 void process_texts_done(struct process_texts *t);
+/* Of our own: in the given folder, with the environment of the sandbox and that of `env`, a document or empty. */
+enum err process_texts_make(const struct box *b, const char *cwd, const struct slice *cmd,
+                            size_t count, struct slice env, struct process_texts *ret) MUST_CHECK;
 
 /* sandbox_stream.c: an answer as server-sent events */
 struct sandbox_stream {

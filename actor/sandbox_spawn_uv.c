@@ -12,6 +12,8 @@
 enum {
     READ_BYTES = 64 * 1024,
     READS_AT_ONCE = 4, /* of one stream, before others have a turn */
+    PUMPS = 4,
+    INPUT = 2, /* of them */
     DRAIN_READS =
         64, /* of one whose process has ended; what others still write is not its output */
 };
@@ -30,7 +32,7 @@ static void pump_close(struct machine_pump *p)
     if (p == NULL) {
         return;
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < PUMPS; i++) {
         if (p->spawn->pumps[i] == p) {
             p->spawn->pumps[i] = NULL;
         }
@@ -42,7 +44,7 @@ static void pump_close(struct machine_pump *p)
 
 void machine_spawn_finish(struct machine_spawn *s, int error, bool of_folder)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < PUMPS; i++) {
         pump_close(s->pumps[i]);
     }
     buf_done(&s->input);
@@ -74,8 +76,8 @@ static bool pump_read(struct machine_pump *p)
 /* The process has ended: what it has written is in the pipes. */
 static void spawn_drain(struct machine_spawn *s)
 {
-    for (int i = 0; i < 2; i++) {
-        int reads = 0;
+    for (int i = 0; i < PUMPS; i++) {
+        int reads = i == INPUT ? DRAIN_READS : 0;
         while (s->pumps[i] != NULL && !s->is_paused && reads++ < DRAIN_READS &&
                pump_read(s->pumps[i])) {
         }
@@ -129,7 +131,7 @@ static void on_pump(uv_poll_t *poll, int status, int events)
         write_input(s);
         return;
     }
-    int at = p->stream - 1;
+    int at = p->stream == 3 ? 3 : p->stream - 1;
     for (int i = 0; i < READS_AT_ONCE && s->pumps[at] == p && !s->is_paused; i++) {
         if (!pump_read(p)) {
             return;
@@ -168,14 +170,19 @@ bool machine_on_spawned(struct machine *m, const struct sandbox_frame *f, const 
                         size_t count)
 {
     struct machine_spawn *s = machine_find_spawn(m, f->id);
-    if (s == NULL || s->pid != 0 || count < 2 || f->a == 0 || f->a > INT32_MAX) {
+    bool is_terminal = s != NULL && s->terminal != NULL;
+    if (s == NULL || s->pid != 0 || (is_terminal ? count != 1 : count < 2) || f->a == 0 ||
+        f->a > INT32_MAX) {
         return false;
     }
     s->pid = (pid_t)f->a;
-    for (size_t i = 0; i < count; i++) {
-        static const int streams[] = {1, 2, 0};
+    if (is_terminal) {
+        s->terminal(s, fds[0]);
+    }
+    for (size_t i = 0; i < count && !is_terminal; i++) {
+        static const int streams[] = {1, 2, 0, 3};
         s->pumps[i] = pump_new(s, streams[i], fds[i]);
-        if (i < 2 && !s->is_paused) {
+        if (i != INPUT && !s->is_paused) {
             pump_watch(s->pumps[i], UV_READABLE);
         }
     }
@@ -203,25 +210,41 @@ void machine_on_exited(struct machine *m, const struct sandbox_frame *f)
 
 /* From the host */
 
-enum err machine_spawn(struct machine *m, struct machine_spawn *s, enum sandbox_spawn_kind kind,
-                       struct slice texts, uint32_t count, bool has_stdin)
+static enum err begin(struct machine *m, struct machine_spawn *s, struct sandbox_frame *f,
+                      struct slice texts)
 {
     PRE(m->state == MACHINE_RUNNING && s->machine == NULL);
     if (m->spawn_count >= SANDBOX_SPAWNS_MAX) {
         return ERR_OVERLOADED;
     }
-    const struct sandbox_frame f = {
-        .kind = SANDBOX_SPAWN, .id = ++m->last_id, .a = kind, .b = has_stdin ? 1 : 0, .c = count};
-    enum err err = machine_send_frame(m, &f, texts);
+    f->kind = SANDBOX_SPAWN;
+    f->id = ++m->last_id;
+    enum err err = machine_send_frame(m, f, texts);
     if (err != ERR_OK) {
         return err;
     }
     s->machine = m;
-    s->id = f.id;
+    s->id = f->id;
     list_init(&s->link);
     list_append(&m->spawns, &s->link);
     m->spawn_count++;
     return ERR_OK;
+}
+
+enum err machine_spawn(struct machine *m, struct machine_spawn *s, enum sandbox_spawn_kind kind,
+                       struct slice texts, uint32_t count, bool has_stdin)
+{
+    PRE(kind != SANDBOX_SPAWN_TERMINAL);
+    struct sandbox_frame f = {.a = kind, .b = has_stdin ? 1 : 0, .c = count};
+    return begin(m, s, &f, texts);
+}
+
+enum err machine_spawn_terminal(struct machine *m, struct machine_spawn *s, struct slice texts,
+                                uint32_t count, uint32_t columns, uint32_t rows)
+{
+    PRE(s->terminal != NULL && columns <= UINT16_MAX && rows <= UINT16_MAX);
+    struct sandbox_frame f = {.a = SANDBOX_SPAWN_TERMINAL, .b = columns | rows << 16, .c = count};
+    return begin(m, s, &f, texts);
 }
 
 void machine_spawn_pause(struct machine_spawn *s, bool is_paused)
@@ -230,8 +253,8 @@ void machine_spawn_pause(struct machine_spawn *s, bool is_paused)
         return;
     }
     s->is_paused = is_paused;
-    for (int i = 0; i < 2; i++) {
-        if (s->pumps[i] != NULL) {
+    for (int i = 0; i < PUMPS; i++) {
+        if (i != INPUT && s->pumps[i] != NULL) {
             pump_watch(s->pumps[i], is_paused ? 0 : UV_READABLE);
         }
     }

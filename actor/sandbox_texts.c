@@ -140,6 +140,22 @@ enum err process_texts_read(const struct box *b, struct slice body, struct proce
     return err;
 }
 
+enum err process_texts_make(const struct box *b, const char *cwd, const struct slice *cmd,
+                            size_t count, struct slice env, struct process_texts *ret)
+{
+    *ret = (struct process_texts){.count = 1 + (uint32_t)count};
+    put_text(ret, slice_of_str(cwd));
+    for (size_t i = 0; i < count; i++) {
+        put_text(ret, cmd[i]);
+    }
+    put_environment(ret, b->spec.env, env);
+    if (ret->bytes.len > TEXTS_BYTES_MAX) {
+        process_texts_done(ret);
+        return ERR_TOO_LARGE;
+    }
+    return ERR_OK;
+}
+
 void process_texts_done(struct process_texts *t)
 {
     buf_done(&t->bytes);

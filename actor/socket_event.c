@@ -133,6 +133,11 @@ static bool answer_by_itself(struct actor_socket *s, bool is_text, struct bytes 
 
 void socket_arrive(struct actor_socket *s, bool is_text, struct bytes *data, uint64_t wall_ms)
 {
+    if (s->state == SOCKET_OPEN && s->body_hooks != NULL && s->body_hooks->message != NULL) {
+        event_new(s, SOCKET_MESSAGE, NULL);
+        s->body_hooks->message(s->body_ctx, s, is_text, data);
+        return;
+    }
     if (s->state != SOCKET_OPEN || answer_by_itself(s, is_text, data, wall_ms)) {
         pass_over(s); /* what crosses our close is not heard */
         return;
@@ -142,6 +147,32 @@ void socket_arrive(struct actor_socket *s, bool is_text, struct bytes *data, uin
     wait(e);
 }
 
+void socket_message_taken(struct actor_socket *s)
+{
+    PRE(s->is_body);
+    LIST_FOREACH (link, &s->events) {
+        struct socket_event *e = LIST_ENTRY(link, struct socket_event, link);
+        if (!e->is_done) {
+            e->is_done = true;
+            break;
+        }
+    }
+    sweep(s);
+}
+
+/* Whoever had them wants no more of it. */
+static void end_direct(struct actor_socket *s)
+{
+    if (s->state == SOCKET_ASKED) {
+        socket_close_now(s, s->close_code, (struct slice){0});
+    }
+    LIST_FOREACH (link, &s->events) {
+        LIST_ENTRY(link, struct socket_event, link)->is_done = true;
+    }
+    pass_over(s);
+    socket_free_if_over(s);
+}
+
 static void arrive_last(struct actor_socket *s, enum socket_event_kind kind, uint16_t code,
                         struct slice text, bool was_clean)
 {
@@ -149,6 +180,10 @@ static void arrive_last(struct actor_socket *s, enum socket_event_kind kind, uin
         s->body_hooks->gone(s->body_ctx, s);
     } else if (s->is_body && s->set->owner->body_gone != NULL) {
         s->set->owner->body_gone(s->set->owner->host_ctx, s);
+    }
+    if (s->is_body) {
+        end_direct(s);
+        return;
     }
     if (s->is_deaf) {
         pass_over(s);

@@ -141,7 +141,8 @@ static void let_go(struct actor_socket *s, bool is_over)
     struct socket_set *set = s->set;
     LIST_FOREACH_SAFE (link, &s->events) {
         struct socket_event *e = LIST_ENTRY(link, struct socket_event, link);
-        INVARIANT(socket_event_is_waiting(e) || e->is_done); /* else the code host has it */
+        INVARIANT(socket_event_is_waiting(e) || e->is_done ||
+                  s->is_body); /* or the code host has it */
         socket_event_free(e);
     }
     set->owner->hooks->gone(set->owner->ctx, s, is_over);
@@ -236,6 +237,20 @@ enum err socket_offer_body(struct socket_sets *s, const struct identity *identit
         socket->is_deaf = true;
         err = socket_accept(socket, NULL, 0, false);
         INVARIANT(err == ERR_OK); /* it has no tags that could be wrong */
+    }
+    return err;
+}
+
+enum err socket_offer_direct(struct socket_sets *s, const struct identity *identity,
+                             const struct address *address, uint32_t shard, struct socket_ref ref,
+                             const struct socket_body_hooks *hooks, void *ctx)
+{
+    PRE(hooks->message != NULL);
+    enum err err = socket_offer_body(s, identity, address, shard, ref);
+    if (err == ERR_OK) {
+        struct actor_socket *socket = socket_set_find(socket_sets_find(s, identity), ref.id);
+        socket->body_hooks = hooks;
+        socket->body_ctx = ctx;
     }
     return err;
 }

@@ -55,8 +55,11 @@ enum socket_state { SOCKET_OFFERED, SOCKET_OPEN, SOCKET_CLOSING, SOCKET_ASKED, S
 
 struct actor_socket;
 
-/* Of a body: the client has so many bytes more; nobody reads it any more. */
+/* Of a body, and of a WebSocket that is not the code's: the client has so many bytes more; nobody reads it any more
+ * (`gone` must not close it). */
 struct socket_body_hooks {
+    /* Of a WebSocket: `data` is the caller's; socket_message_taken once it has gone where it should. */
+    void (*message)(void *ctx, struct actor_socket *s, bool is_text, struct bytes *data);
     void (*drained)(void *ctx, const struct actor_socket *s, size_t bytes);
     void (*gone)(void *ctx, const struct actor_socket *s);
 };
@@ -163,6 +166,11 @@ enum err socket_offer(struct socket_sets *s, const struct identity *identity,
 enum err socket_offer_body(struct socket_sets *s, const struct identity *identity,
                            const struct address *address, uint32_t shard,
                            struct socket_ref ref) MUST_CHECK;
+/* A WebSocket, accepted at once, of somebody else than the actor's code. It ends with its owner. */
+enum err socket_offer_direct(struct socket_sets *s, const struct identity *identity,
+                             const struct address *address, uint32_t shard, struct socket_ref ref,
+                             const struct socket_body_hooks *hooks, void *ctx) MUST_CHECK;
+void socket_message_taken(struct actor_socket *s); /* the oldest that was not */
 /* The event has not answered with it. */
 void socket_withdraw(struct actor_socket *s);
 

@@ -482,6 +482,15 @@ void conn_set_serve(struct conn_set *set)
     serve_writers(set);
 }
 
+bool conn_set_write(struct conn_set *set)
+{
+    bool has_some = !rota_is_empty(&set->writers);
+    if (has_some) {
+        serve_writers(set);
+    }
+    return has_some;
+}
+
 void conn_set_drain(struct conn_set *set)
 {
     LIST_FOREACH (link, &set->conns) {

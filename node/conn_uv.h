@@ -80,6 +80,7 @@ void conn_set_open(struct conn_set *set, uv_loop_t *loop, const struct http_limi
 /* Connections to come speak TLS under `tls`; those that are open go on as they are. */
 void conn_set_use_tls(struct conn_set *set, struct tls_context *tls);
 void conn_set_serve(struct conn_set *set);
+bool conn_set_write(struct conn_set *set); /* what became ready since; false: nothing had */
 void conn_set_drain(struct conn_set *set); /* each closes after the exchanges it has */
 void conn_set_cut(struct conn_set *set);   /* closes all now */
 /* No connection may be left. The memory is the caller's again in `cb`, whose handle is the timer

@@ -42,6 +42,16 @@ static enum sandbox_verb verb_of(enum route_name route)
         return SANDBOX_VERB_RESTORE;
     case ROUTE_SANDBOX_FORK:
         return SANDBOX_VERB_FORK;
+    case ROUTE_SANDBOX_TERMINAL:
+        return SANDBOX_VERB_TERMINAL;
+    case ROUTE_SANDBOX_CHANGES:
+        return SANDBOX_VERB_CHANGES;
+    case ROUTE_SANDBOX_CONTEXTS:
+        return SANDBOX_VERB_CONTEXTS;
+    case ROUTE_SANDBOX_CONTEXT:
+        return SANDBOX_VERB_CONTEXT;
+    case ROUTE_SANDBOX_CONTEXT_RUN:
+        return SANDBOX_VERB_CONTEXT_RUN;
     default:
         return SANDBOX_VERB_END;
     }
@@ -195,7 +205,8 @@ uint32_t decode_sandbox_timeout_ms(const struct request *r, uint32_t timeout_ms)
     struct slice doc;
     uint64_t own_ms;
     if (sandbox_what_decode(bytes_slice(r->body), &what) != ERR_OK ||
-        (what.verb != SANDBOX_VERB_EXEC && what.verb != SANDBOX_VERB_WAIT) || what.body.len == 0 ||
+        (what.verb != SANDBOX_VERB_EXEC && what.verb != SANDBOX_VERB_WAIT &&
+         what.verb != SANDBOX_VERB_CONTEXT_RUN) || what.body.len == 0 ||
         value_type(what.body) != VALUE_MAP || !value_member(what.body, "timeout_ms", &doc) ||
         !value_get_uint(doc, &own_ms) || own_ms + TIMEOUT_SLACK_MS <= timeout_ms) {
         return timeout_ms;

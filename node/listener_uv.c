@@ -167,6 +167,11 @@ void listener_serve(struct listener *l)
     conn_set_serve(&l->conns);
 }
 
+bool listener_write(struct listener *l)
+{
+    return conn_set_write(&l->conns);
+}
+
 /* Draining and closing */
 
 static void on_handle_closed(uv_handle_t *handle)

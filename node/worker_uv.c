@@ -17,6 +17,7 @@ enum {
     REPORT_MS = 250,
     RETRY_MS = 1, /* another worker had no room for a task */
     REQUESTS_MAX = 64 * 1024,
+    EXCHANGE_ROUNDS = 4, /* then others of the loop */
 };
 
 uint64_t worker_read_clocks(struct worker *w)
@@ -274,6 +275,19 @@ static bool run_streams(struct worker *w)
     return has_more;
 }
 
+/* What sockets and code have for clients leaves before the loop sleeps, for nothing would wake it for that; and what makes
+ * room for more lets their other ends go on. True: it has not come to rest. */
+static bool exchange(struct worker *w)
+{
+    for (int round = 0; round < EXCHANGE_ROUNDS; round++) {
+        if (!w->is_listening || !listener_write(&w->listener)) {
+            return false;
+        }
+        sockets_flush(&w->sockets);
+    }
+    return true;
+}
+
 static void before_sleep(uv_prepare_t *prepare)
 {
     OBJ_CAST(worker, prepare->data, WORKER_MAGIC);
@@ -292,6 +306,7 @@ static void before_sleep(uv_prepare_t *prepare)
     sockets_flush(&w->sockets);
     code_flush(&w->code, clock_mono_ms());
     sockets_flush(&w->sockets); /* what the code had to say of it */
+    has_more = exchange(w) || has_more;
     log_peers_flush(&w->log_peers, clock_mono_ms());
     engine_flush(w->engine); /* after all that could still propose */
     neighbours_flush(&w->neighbours);

@@ -9,7 +9,7 @@
 
 #include "actor/sandbox_frame.h"
 
-enum { INIT_FDS_MAX = 3 };
+enum { INIT_FDS_MAX = 4 };
 
 /* A request's texts, each closed by NUL, in the frame. */
 struct texts {
@@ -27,6 +27,12 @@ void init_fail(uint32_t id, int error, uint32_t where);
 void spawn_start(const struct sandbox_frame *f, struct texts *t);
 void spawn_signal(uint32_t id, int number);
 void spawn_reap(void);
+
+/* pty.c: both sides of a new terminal; an errno */
+int pty_make(uint32_t size, int *ret_master, int *ret_slave);
+
+/* watch.c: in a child; does not return while all goes well; an errno */
+int watch_run(const char *path, bool is_recursive);
 
 /* file.c */
 void file_open(const struct sandbox_frame *f, const char *path);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -43,10 +44,14 @@ static struct spawned *find_id(uint32_t id)
     return NULL;
 }
 
-/* Both ends of its streams, from here: 0 standard input, 1 output, 2 errors. */
+/* Both ends of its streams, from here: 0 standard input, 1 output, 2 errors; of a driver 3 what it is asked, 4 what it
+ * answers. */
+enum { STREAMS_MAX = 5 };
+
 struct streams {
-    int own[3];   /* the process's */
-    int other[3]; /* the daemon's; -1: null */
+    int own[STREAMS_MAX];   /* the process's; -1: it has none */
+    int other[STREAMS_MAX]; /* the daemon's; -1: null */
+    bool is_terminal;       /* `other[0]` is its other side */
 };
 
 static void close_one(int *fd)
@@ -59,28 +64,26 @@ static void close_one(int *fd)
 
 static void close_streams(struct streams *s)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < STREAMS_MAX; i++) {
         close_one(&s->own[i]);
         close_one(&s->other[i]);
     }
 }
 
 /* Pipes that are made here belong to the sandbox's root, so that /dev/stdout can be opened inside. */
-static int make_streams(struct streams *s, bool has_stdin)
+static int make_pipes(struct streams *s, int count, bool has_stdin)
 {
-    for (int i = 0; i < 3; i++) {
-        s->own[i] = s->other[i] = -1;
-    }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < count; i++) {
         int pair[2];
-        if (i == 0 && !has_stdin) {
+        bool is_read = i == 0 || i == 3;
+        if (i == 0 && (!has_stdin || count > 3)) {
             s->own[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
             if (s->own[0] >= 0) {
                 continue;
             }
         } else if (pipe2(pair, O_CLOEXEC) == 0) {
-            s->own[i] = pair[i == 0 ? 0 : 1];
-            s->other[i] = pair[i == 0 ? 1 : 0];
+            s->own[i] = pair[is_read ? 0 : 1];
+            s->other[i] = pair[is_read ? 1 : 0];
             continue;
         }
         int error = errno;
@@ -88,6 +91,32 @@ static int make_streams(struct streams *s, bool has_stdin)
         return error;
     }
     return 0;
+}
+
+static int make_terminal(struct streams *s, uint32_t size)
+{
+    int error = pty_make(size, &s->other[0], &s->own[0]);
+    s->is_terminal = true;
+    for (int i = 1; i < 3 && error == 0; i++) {
+        s->own[i] = fcntl(s->own[0], F_DUPFD_CLOEXEC, 0);
+        error = s->own[i] < 0 ? errno : 0;
+    }
+    if (error != 0) {
+        close_streams(s);
+    }
+    return error;
+}
+
+static int make_streams(struct streams *s, const struct sandbox_frame *f)
+{
+    *s = (struct streams){.is_terminal = false};
+    for (int i = 0; i < STREAMS_MAX; i++) {
+        s->own[i] = s->other[i] = -1;
+    }
+    return f->a == SANDBOX_SPAWN_TERMINAL
+               ? make_terminal(s, f->b)
+               : make_pipes(s, f->a == SANDBOX_SPAWN_DRIVER ? STREAMS_MAX : 3,
+                            (f->b & WITH_STDIN) != 0);
 }
 
 /* In the child. After vfork it shares memory with this process, which waits. */
@@ -98,8 +127,16 @@ static void prepare(const struct streams *s)
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)setsid();
-    for (int i = 0; i < 3; i++) {
-        (void)dup2(s->own[i], i);
+    /* None of ours is below 4 but the daemon's socket, which is 3; so none is overwritten that is still to be moved. */
+    for (int i = 0; i < STREAMS_MAX && s->own[i] >= 0; i++) {
+        if (s->own[i] == i) {
+            (void)fcntl(i, F_SETFD, 0);
+        } else {
+            (void)dup2(s->own[i], i);
+        }
+    }
+    if (s->is_terminal) {
+        (void)ioctl(0, TIOCSCTTY, 0);
     }
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd >= 0) {
@@ -187,7 +224,11 @@ static int run_builtin(enum sandbox_spawn_kind kind, const struct texts *t)
         return t->count < 2 ? EINVAL : file_move(t->list[0], t->list[1]);
     case SANDBOX_SPAWN_COPY:
         return t->count < 2 ? EINVAL : file_copy(t->list[0], t->list[1]);
+    case SANDBOX_SPAWN_WATCH:
+        return watch_run(t->list[0], t->count > 1 && t->list[1][0] == '1');
     case SANDBOX_SPAWN_PROGRAM:
+    case SANDBOX_SPAWN_TERMINAL:
+    case SANDBOX_SPAWN_DRIVER:
     case SANDBOX_SPAWN_KINDS:
         break;
     }
@@ -212,9 +253,12 @@ static pid_t start_builtin(const struct streams *s, enum sandbox_spawn_kind kind
 static void send_started(uint32_t id, pid_t pid, struct streams *s)
 {
     const struct sandbox_frame f = {.kind = SANDBOX_SPAWNED, .id = id, .a = (uint32_t)pid};
-    const int fds[INIT_FDS_MAX] = {s->other[1], s->other[2], s->other[0]};
-    size_t count = s->other[0] >= 0 ? 3 : 2;
-    for (int i = 0; i < 3; i++) {
+    const int piped[] = {s->other[1], s->other[2], s->other[0]};
+    const int driven[] = {s->other[1], s->other[2], s->other[3], s->other[4]};
+    bool is_driven = s->other[4] >= 0;
+    const int *fds = s->is_terminal ? &piped[2] : is_driven ? driven : piped;
+    size_t count = s->is_terminal ? 1 : is_driven ? 4 : s->other[0] >= 0 ? 3 : 2;
+    for (int i = 0; i < STREAMS_MAX; i++) {
         s->other[i] = -1;
     }
     init_send(&f, NULL, 0, fds, count);
@@ -224,12 +268,13 @@ void spawn_start(const struct sandbox_frame *f, struct texts *t)
 {
     struct streams streams;
     struct spawned *place = find_pid(0);
-    bool is_program = f->a == SANDBOX_SPAWN_PROGRAM;
+    bool is_program = f->a == SANDBOX_SPAWN_PROGRAM || f->a == SANDBOX_SPAWN_TERMINAL ||
+                      f->a == SANDBOX_SPAWN_DRIVER;
     if (place == NULL || f->a >= SANDBOX_SPAWN_KINDS || (is_program && t->count < 2)) {
         init_fail(f->id, place == NULL ? EAGAIN : EINVAL, 0);
         return;
     }
-    int error = make_streams(&streams, (f->b & WITH_STDIN) != 0);
+    int error = make_streams(&streams, f);
     if (error != 0) {
         init_fail(f->id, error, 0);
         return;
