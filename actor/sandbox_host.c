@@ -34,6 +34,7 @@ void sandbox_host_done(struct sandbox_host *h)
     map_done(&h->boxes);
     heap_done(&h->deadlines);
     heap_done(&h->spawn_deadlines);
+    heap_done(&h->context_deadlines);
 }
 
 static void refuse(struct request *r, enum err err, const char *detail)
@@ -523,6 +524,7 @@ void sandbox_host_tick(struct sandbox_host *h, uint64_t now_ms, uint64_t wall_ms
         ask_give_up(a, a->has_begun ? ERR_TIMEOUT_IN_DOUBT : ERR_TIMEOUT);
     }
     exec_expire(h);
+    contexts_expire(h);
     poll_waiters(h);
     if (now_ms < h->next_look_ms) {
         return;
@@ -541,5 +543,7 @@ uint64_t sandbox_host_next_ms(const struct sandbox_host *h)
     next_ms = n != NULL && n->key < next_ms ? n->key : next_ms;
     next_ms = h->next_poll_ms < next_ms ? h->next_poll_ms : next_ms;
     n = heap_first(&h->spawn_deadlines);
+    next_ms = n != NULL && n->key < next_ms ? n->key : next_ms;
+    n = heap_first(&h->context_deadlines);
     return n != NULL && n->key < next_ms ? n->key : next_ms;
 }

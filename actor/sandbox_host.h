@@ -58,6 +58,7 @@ struct sandbox_host {
     struct list asks;            /* requests under way */
     struct heap deadlines;       /* of them */
     struct heap spawn_deadlines; /* of what they have started */
+    struct heap context_deadlines;
     uint64_t now_ms;
     uint64_t wall_ms;
     uint64_t next_look_ms;

@@ -93,6 +93,7 @@ enum err machine_spawn(struct machine *m, struct machine_spawn *s, enum sandbox_
 enum err machine_spawn_terminal(struct machine *m, struct machine_spawn *s, struct slice texts,
                                 uint32_t count, uint32_t columns, uint32_t rows) MUST_CHECK;
 void machine_spawn_pause(struct machine_spawn *s, bool is_paused);
+void machine_spawn_drain(struct machine_spawn *s); /* gives what its output and errors have now */
 void machine_spawn_write(struct machine_spawn *s, struct slice bytes); /* with its input */
 void machine_spawn_end_input(struct machine_spawn *s);
 void machine_spawn_signal(struct machine_spawn *s, int number);

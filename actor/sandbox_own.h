@@ -155,6 +155,10 @@ void context_begin(struct sandbox_ask *a);
 void context_run(struct sandbox_ask *a);
 void context_end(struct sandbox_ask *a);
 void contexts_free(struct box *b);
+void contexts_expire(struct sandbox_host *h);
+
+/* sandbox_drivers.c */
+struct slice driver_of(bool is_python);
 
 /* sandbox_file.c */
 void file_begin(struct sandbox_ask *a);

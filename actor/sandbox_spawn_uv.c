@@ -263,6 +263,15 @@ void machine_spawn_pause(struct machine_spawn *s, bool is_paused)
     }
 }
 
+void machine_spawn_drain(struct machine_spawn *s)
+{
+    for (int i = 0; i < INPUT; i++) {
+        int reads = 0;
+        while (s->pumps[i] != NULL && reads++ < DRAIN_READS && pump_read(s->pumps[i])) {
+        }
+    }
+}
+
 void machine_spawn_write(struct machine_spawn *s, struct slice bytes)
 {
     buf_append_slice(&s->input, bytes);
