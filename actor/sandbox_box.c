@@ -84,6 +84,7 @@ static struct box *box_new(struct sandbox_ask *a, struct slice row)
     list_init(&b->processes);
     list_init(&b->terminals);
     list_init(&b->contexts);
+    list_init(&b->changes);
     list_init(&b->link);
     list_append(&h->all, &b->link);
     map_add(&h->boxes, &b->by_key, key_of(&b->identity, a->what.name));

@@ -532,6 +532,7 @@ void sandbox_host_tick(struct sandbox_host *h, uint64_t now_ms, uint64_t wall_ms
     h->next_look_ms = now_ms + SANDBOX_LOOK_MS;
     LIST_FOREACH_SAFE (link, &h->all) {
         terminals_look(LIST_ENTRY(link, struct box, link));
+        changes_look(LIST_ENTRY(link, struct box, link));
         box_look(LIST_ENTRY(link, struct box, link));
     }
 }

@@ -46,6 +46,7 @@ struct box {
     size_t ask_count;      /* of asks and jobs */
     struct list terminals;
     struct list contexts;
+    struct list changes; /* streams of them */
     size_t terminal_count;
     size_t context_count;
     size_t process_count;
@@ -149,6 +150,7 @@ void terminals_free(struct box *b); /* its machine is gone */
 
 /* sandbox_changes.c */
 void changes_begin(struct sandbox_ask *a);
+void changes_look(struct box *b); /* now and then: their clients learn that they live */
 
 /* sandbox_context.c: code interpreters */
 void context_begin(struct sandbox_ask *a);

@@ -225,9 +225,12 @@ static void take(const struct inotify_event *e)
 {
     char path[PATH_BYTES];
     bool is_folder = (e->mask & IN_ISDIR) != 0;
+    /* Both halves of a move stand one behind the other. */
+    if (moved.cookie != 0 && ((e->mask & IN_MOVED_TO) == 0 || e->cookie != moved.cookie)) {
+        end_move();
+    }
     struct watched *w = find(e->wd);
     if ((e->mask & IN_Q_OVERFLOW) != 0) {
-        end_move();
         tell(SANDBOX_CHANGE_RESYNC, true, "", "");
         (void)take_in("", false, 0); /* folders that have come meanwhile */
         return;
@@ -241,7 +244,6 @@ static void take(const struct inotify_event *e)
     }
     if ((e->mask & (IN_DELETE_SELF | IN_MOVE_SELF)) != 0) {
         if (*w->path == '\0') {
-            end_move();
             tell(SANDBOX_CHANGE_DELETE, true, "", "");
             _exit(0); /* the watched folder is there no more */
         }
@@ -249,9 +251,6 @@ static void take(const struct inotify_event *e)
     }
     if (!join(path, w->path, e->len > 0 ? e->name : "")) {
         return;
-    }
-    if (moved.cookie != 0 && ((e->mask & IN_MOVED_TO) == 0 || e->cookie != moved.cookie)) {
-        end_move();
     }
     if ((e->mask & IN_MOVED_FROM) != 0) {
         moved.cookie = e->cookie;
