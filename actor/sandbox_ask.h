@@ -34,6 +34,7 @@ enum sandbox_verb {
     SANDBOX_VERB_CONTEXTS = 17,
     SANDBOX_VERB_CONTEXT = 18,
     SANDBOX_VERB_CONTEXT_RUN = 19,
+    SANDBOX_VERB_PREVIEW = 20, /* of a preview's Host, not of a route */
     SANDBOX_VERB_END,
 };
 

@@ -156,7 +156,7 @@ static void on_gone(struct sandbox_stream *s)
 
 static void stop(struct sandbox_ask *a)
 {
-    struct changes *c = a->state;
+    struct changes *c = a->own;
     if (c->is_open) {
         stream_close(&c->stream, false);
         c->is_open = false;
@@ -186,7 +186,7 @@ static size_t count_of(const struct box *b)
 
 static void run(struct sandbox_ask *a)
 {
-    struct changes *c = a->state;
+    struct changes *c = a->own;
     if (count_of(a->box) >= CHANGES_MAX) {
         (void)reply_limited(&a->request->reply, ERR_OVERLOADED, "changes_streams", CHANGES_MAX);
         ask_reply(a);
@@ -238,8 +238,8 @@ void changes_begin(struct sandbox_ask *a)
     c->spawn.closed = on_closed;
     c->stream.on_room = on_room;
     c->stream.on_gone = on_gone;
-    a->state = c;
-    a->free_state = changes_free;
+    a->own = c;
+    a->free_own = changes_free;
     enum err err = query_init(&q, a->what.query);
     if (err != ERR_OK) {
         ask_fail(a, err, NULL);

@@ -406,7 +406,7 @@ void contexts_free(struct box *b)
 
 static void stop_start(struct sandbox_ask *a)
 {
-    struct context *c = a->state;
+    struct context *c = a->own;
     if (c != NULL && c->starter == a) {
         end(c);
     }
@@ -473,7 +473,7 @@ static void start(struct sandbox_ask *a)
         return;
     }
     c->starter = a;
-    a->state = c;
+    a->own = c;
     ask_begin(a);
 }
 
@@ -517,7 +517,7 @@ static struct context *find(struct sandbox_ask *a)
 
 static void stop_run(struct sandbox_ask *a)
 {
-    struct run *r = a->state;
+    struct run *r = a->own;
     struct context *c = r->context;
     if (c == NULL) {
         return;
@@ -533,7 +533,7 @@ static void stop_run(struct sandbox_ask *a)
 
 static void enter(struct sandbox_ask *a)
 {
-    struct run *r = a->state;
+    struct run *r = a->own;
     struct context *c = find(a); /* it may have ended since */
     if (c == NULL) {
         return;
@@ -562,8 +562,8 @@ void context_run(struct sandbox_ask *a)
     list_init(&r->link);
     r->ask = a;
     r->timeout_ms = RUN_TIMEOUT_MS;
-    a->state = r;
-    a->free_state = run_free;
+    a->own = r;
+    a->free_own = run_free;
     struct reply *reply = &a->request->reply;
     enum err err = members_read(a->what.body, m, 2, reply);
     if (err == ERR_OK && (!member_is_given(&m[0]) || !value_get_str(m[0].doc, &r->code))) {

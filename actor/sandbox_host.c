@@ -269,6 +269,9 @@ static void begin_in_box(struct sandbox_ask *a)
     case SANDBOX_VERB_TERMINAL:
         terminal_begin(a);
         return;
+    case SANDBOX_VERB_PREVIEW:
+        preview_begin(a);
+        return;
     case SANDBOX_VERB_CHANGES:
         changes_begin(a);
         return;

@@ -148,6 +148,9 @@ void terminal_begin(struct sandbox_ask *a);
 void terminals_look(struct box *b); /* now and then: those that nobody reads */
 void terminals_free(struct box *b); /* its machine is gone */
 
+/* sandbox_preview.c */
+void preview_begin(struct sandbox_ask *a);
+
 /* sandbox_changes.c */
 void changes_begin(struct sandbox_ask *a);
 void changes_look(struct box *b); /* now and then: their clients learn that they live */
@@ -195,6 +198,8 @@ struct sandbox_stream {
 };
 /* Answers the ask with it. False: it cannot be, and has been answered so. */
 bool stream_open(struct sandbox_stream *s, struct sandbox_ask *a, const char *type);
+/* Likewise with a head as answers of fetch() have it, which is taken. */
+bool stream_open_with(struct sandbox_stream *s, struct sandbox_ask *a, struct buf *head);
 void stream_event(struct sandbox_stream *s, const char *event, struct slice document);
 void stream_bytes(struct sandbox_stream *s, struct slice bytes);
 void stream_close(struct sandbox_stream *s, bool is_whole);

@@ -61,11 +61,18 @@ static void put_head(struct buf *doc, const char *type)
 
 bool stream_open(struct sandbox_stream *s, struct sandbox_ask *a, const char *type)
 {
-    struct request *r = a->request;
     struct buf doc = {0};
+    put_head(&doc, type);
+    return stream_open_with(s, a, &doc);
+}
+
+bool stream_open_with(struct sandbox_stream *s, struct sandbox_ask *a, struct buf *head)
+{
+    struct request *r = a->request;
     if (!r->is_for_body || r->socket.id == 0 ||
         socket_offer_body(a->host->sockets, &r->identity, &r->address, shard_id(a->shard),
                           r->socket) != ERR_OK) {
+        buf_done(head);
         ask_fail(a, ERR_OVERLOADED, "There is no line for the answer.");
         return false;
     }
@@ -76,8 +83,7 @@ bool stream_open(struct sandbox_stream *s, struct sandbox_ask *a, const char *ty
     struct actor_socket *socket = socket_set_find(set, r->socket.id);
     socket->body_hooks = &body_hooks;
     socket->body_ctx = s;
-    put_head(&doc, type);
-    ask_document(a, 200, &doc);
+    ask_document(a, 200, head);
     return true;
 }
 

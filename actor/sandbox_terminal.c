@@ -514,7 +514,7 @@ void terminals_free(struct box *b)
 
 static void stop(struct sandbox_ask *a)
 {
-    struct terminal *t = a->state;
+    struct terminal *t = a->own;
     if (t != NULL && t->starter == a) {
         t->is_freed_when_closed = true;
         machine_spawn_abandon(&t->spawn);
@@ -598,7 +598,7 @@ static void run(struct sandbox_ask *a)
         return;
     }
     t->starter = a;
-    a->state = t;
+    a->own = t;
     ask_begin(a);
 }
 

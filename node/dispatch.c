@@ -13,6 +13,7 @@
 #include "node/fetch_ask.h"
 #include "node/intake.h"
 #include "node/node.h"
+#include "node/preview.h"
 #include "node/route.h"
 #include "node/sink_direct.h"
 #include "node/sink_remote.h"
@@ -171,6 +172,10 @@ void dispatch_request(void *ctx, struct http_exchange *x)
     struct route route;
     const struct cluster_view *view = worker_view(worker);
     uint64_t wall_ms = worker_read_clocks(worker); /* what counts from now does so from here */
+    if (preview_is(worker, h)) {
+        preview_answer(worker, x);
+        return;
+    }
     const struct cors_origin *origin = cors_find(&worker->node->options->cors, h);
     if (origin != NULL) {
         http_exchange_set_fields(x, origin->fields, CORS_FIELDS);
@@ -213,6 +218,10 @@ void dispatch_request(void *ctx, struct http_exchange *x)
         refuse(worker, x, ERR_NOT_IMPLEMENTED, "");
         return;
     case ROUTE_IS_LOCAL:
+        if (route.name == ROUTE_SANDBOX_PORT) {
+            preview_port(worker, x, &route);
+            return;
+        }
         admin_answer(worker, x, &route, query, token);
         return;
     case ROUTE_IS_ACTOR:

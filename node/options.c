@@ -43,6 +43,7 @@ const char options_help[] =
     "  --max-disk BYTES         refuse writes above this; K, M, G (what the disk has)\n"
     "  --cors-origins LIST      pages of these origins may ask: https://app.example.com,...\n"
     "  --allow-private-targets  webhooks may go to loopback and private addresses\n"
+    "  --preview-domain NAME    previews of sandboxes are below it (preview.localhost)\n"
     "  --image-dir DIR          images of sandboxes (beside the program, or installed)\n"
     "  --sandbox-without LIMITS run sandboxes on a machine that lacks these: memory_limit,\n"
     "                           pids_limit, cpu_limit\n"
@@ -78,6 +79,7 @@ enum {
     FLAG_JOIN_TOKEN,
     FLAG_CORS_ORIGINS,
     FLAG_IMAGE_DIR,
+    FLAG_PREVIEW_DOMAIN,
     FLAG_SANDBOX_WITHOUT,
 };
 
@@ -104,6 +106,7 @@ static const struct option flags[] = {
     {"join", required_argument, NULL, FLAG_JOIN},
     {"join-token", required_argument, NULL, FLAG_JOIN_TOKEN},
     {"image-dir", required_argument, NULL, FLAG_IMAGE_DIR},
+    {"preview-domain", required_argument, NULL, FLAG_PREVIEW_DOMAIN},
     {"sandbox-without", required_argument, NULL, FLAG_SANDBOX_WITHOUT},
     {0},
 };
@@ -299,6 +302,14 @@ static enum err set_without(struct options *o, const char *value, char detail[OP
 }
 
 /* Beside the program, as in a build; else where they are installed. */
+static bool is_domain(const char *text)
+{
+    enum { DOMAIN_CHARS_MAX = 200 };
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.");
+    return n > 0 && n <= DOMAIN_CHARS_MAX && text[n] == '\0' && text[0] != '.' &&
+           text[n - 1] != '.';
+}
+
 static void default_image_dir(struct options *o)
 {
     char path[SANDBOX_PATH_BYTES];
@@ -348,6 +359,10 @@ static enum err set_flag(struct options *o, int flag, const char *name, const ch
     case FLAG_TLS_KEY:
         replace(&o->tls_key, value);
         return ERR_OK;
+    case FLAG_PREVIEW_DOMAIN:
+        replace(&o->preview_domain, value);
+        return is_domain(value) ? ERR_OK
+                                : bad(detail, "--preview-domain: not the name of a domain");
     case FLAG_IMAGE_DIR:
         replace(&o->image_dir, value);
         return *value != '\0' && strlen(value) < SANDBOX_PATH_BYTES
@@ -542,6 +557,7 @@ enum err options_parse(struct options *o, int argc, char **argv,
 {
     *o = (struct options){.host = "127.0.0.1", .port = PORT_DEFAULT};
     default_image_dir(o);
+    replace(&o->preview_domain, "preview.localhost");
     opterr = 0;
     enum err err = read_config_of(o, argc, argv, ret_detail);
     if (err == ERR_OK) {
@@ -583,4 +599,5 @@ void options_done(struct options *o)
     forget(&o->cluster_certs);
     cors_done(&o->cors);
     forget(&o->image_dir);
+    forget(&o->preview_domain);
 }

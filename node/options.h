@@ -25,6 +25,7 @@ struct options {
     uint64_t max_disk; /* bytes; 0: none */
     bool allow_private_targets;
     char *image_dir;          /* --image-dir DIR: of sandboxes; never NULL once parsed */
+    char *preview_domain;     /* --preview-domain NAME; never NULL once parsed */
     uint32_t sandbox_without; /* --sandbox-without: bits of enum launch_sandbox_need */
     char *tls_cert;           /* --tls-cert FILE; NULL: in the clear */
     char *tls_key;            /* --tls-key FILE; given with it */

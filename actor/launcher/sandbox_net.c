@@ -93,9 +93,14 @@ static int connect_to(int family, const struct sockaddr *at, socklen_t bytes, in
     if (fd < 0) {
         return errno;
     }
-    /* On a loopback it is connected or refused at once; a full queue of the other side is EINPROGRESS. */
-    if (connect(fd, at, bytes) != 0 && errno != EINPROGRESS) {
-        int error = errno;
+    /* On a loopback it is connected or refused once connect has returned, though it says EINPROGRESS; where the queue of
+     * the other side is full it is neither. */
+    int error = connect(fd, at, bytes) != 0 ? errno : 0;
+    socklen_t error_bytes = sizeof error;
+    if (error == EINPROGRESS && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) != 0) {
+        error = errno;
+    }
+    if (error != 0) {
         (void)close(fd);
         return error;
     }

@@ -9,6 +9,8 @@ import websocket
 from client import Client, expect_problem, wait_until
 from node import Node
 from sandbox import Sandbox, make
+from test_cluster import make_cluster, three  # noqa: F401  (fixtures)
+from test_websocket import Http2Socket
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_a_terminal_is_one(node, box):
     t.resize(50, 20)
     wait_until(lambda: t.sh("stty size").split() == ["20", "50"])
     t.type("sleep 100\n")
-    t.until("sleep 100\r\n")
+    wait_until(lambda: "sleep 100" in box.sh("ps -eo args | grep -v 'ps -eo'"))
     t.type("\x03")
     assert t.sh("echo on").strip() == "on"
     t.type("exit 7\n")
@@ -234,3 +236,24 @@ def test_an_echo_comes_soon(node, box):
     print(f"p50 {times[100] * 1e3:.2f} ms, p99 {times[198] * 1e3:.2f} ms")
     assert times[100] < 0.02
     t.close()
+
+
+def test_a_terminal_in_a_stream_of_http2(node, box):
+    class Target:
+        url, path = node.url, box.path
+    one = Http2Socket(Target, "?cols=80", "/terminal")
+    ready = json.loads(one.recv())
+    assert ready["type"] == "ready"
+    one.stream.close()
+    Terminal(node, box, f"id={ready['id']}&cursor=0").close()
+
+
+def test_a_terminal_of_another_node(three):  # noqa: F811
+    """And of one whose owner is another: the same lines as any WebSocket's."""
+    made = [make(three.nodes[number].client) for number in (1, 2, 3)]
+    for number in (1, 2, 3):
+        for box in made:
+            t = Terminal(three.nodes[number], box)
+            assert t.sh("echo on").strip() == "on"
+            t.type("exit\n")
+            assert t.control()["type"] == "exit"

@@ -452,7 +452,7 @@ def test_a_socket_under_tls(start_node, certificates):  # noqa: F811
 class Http2Socket:
     """A WebSocket in a stream of HTTP/2 (RFC 8441)."""
 
-    def __init__(self, actor, path):
+    def __init__(self, actor, path, below="/ws"):
         connection = pytest.importorskip("h2.connection")
         self.events = pytest.importorskip("h2.events")
         self.stream = connect_tcp(actor.url, SECONDS)
@@ -464,7 +464,7 @@ class Http2Socket:
         while not wait_for():
             self.hear()
         self.h2.send_headers(1, [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
-                                 (":authority", "localhost"), (":path", f"{actor.path}/ws{path}"),
+                                 (":authority", "localhost"), (":path", f"{actor.path}{below}{path}"),
                                  ("sec-websocket-version", "13")])
         self.flush()
         while self.headers is None:
