@@ -233,9 +233,27 @@ static void begin_put(struct sandbox_ask *a)
 
 /* What is in it */
 
+/* What people and interpreters use. False: it is something else. */
+static bool begin_in_use(struct sandbox_ask *a)
+{
+    static void (*const begin_of[SANDBOX_VERB_END])(struct sandbox_ask * a) = {
+        [SANDBOX_VERB_TERMINAL] = terminal_begin, [SANDBOX_VERB_PREVIEW] = preview_begin,
+        [SANDBOX_VERB_CHANGES] = changes_begin,   [SANDBOX_VERB_CONTEXTS] = context_begin,
+        [SANDBOX_VERB_CONTEXT] = context_end,     [SANDBOX_VERB_CONTEXT_RUN] = context_run,
+    };
+    void (*begin)(struct sandbox_ask * a) = begin_of[a->what.verb];
+    if (begin != NULL) {
+        begin(a);
+    }
+    return begin != NULL;
+}
+
 static void begin_in_box(struct sandbox_ask *a)
 {
     bool is_get = slice_equal_str(a->what.method, "GET") || slice_equal_str(a->what.method, "HEAD");
+    if (begin_in_use(a)) {
+        return;
+    }
     switch (a->what.verb) {
     case SANDBOX_VERB_EXEC:
         exec_begin(a);
@@ -266,24 +284,6 @@ static void begin_in_box(struct sandbox_ask *a)
     case SANDBOX_VERB_WAKE:
         box_begin_wake(a);
         return;
-    case SANDBOX_VERB_TERMINAL:
-        terminal_begin(a);
-        return;
-    case SANDBOX_VERB_PREVIEW:
-        preview_begin(a);
-        return;
-    case SANDBOX_VERB_CHANGES:
-        changes_begin(a);
-        return;
-    case SANDBOX_VERB_CONTEXTS:
-        context_begin(a);
-        return;
-    case SANDBOX_VERB_CONTEXT:
-        context_end(a);
-        return;
-    case SANDBOX_VERB_CONTEXT_RUN:
-        context_run(a);
-        return;
     case SANDBOX_VERB_SLEEP:
         sleep_begin(a);
         return;
@@ -304,6 +304,12 @@ static void begin_in_box(struct sandbox_ask *a)
         fork_begin(a);
         return;
     case SANDBOX_VERB_ADOPT:
+    case SANDBOX_VERB_TERMINAL:
+    case SANDBOX_VERB_PREVIEW:
+    case SANDBOX_VERB_CHANGES:
+    case SANDBOX_VERB_CONTEXTS:
+    case SANDBOX_VERB_CONTEXT:
+    case SANDBOX_VERB_CONTEXT_RUN:
     case SANDBOX_VERB_ITSELF:
     case SANDBOX_VERB_END:
         break;

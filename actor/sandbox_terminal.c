@@ -12,6 +12,7 @@
 
 #include "actor/sandbox_own.h"
 #include "actor/sandbox_pty.h"
+#include "actor/sandbox_ring.h"
 #include "base/hex.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -22,12 +23,9 @@
 
 enum {
     TERMINAL_MAGIC = 0x73627402,
-    TERMINALS_MAX = 16, /* of a sandbox */
-    VIEWERS_MAX = 16,   /* of a terminal */
-    RING_BYTES_MAX = 1 << 20,
-    RING_BYTES_MIN = 1 << 14,
+    TERMINALS_MAX = 16,               /* of a sandbox */
+    VIEWERS_MAX = 16,                 /* of a terminal */
     VIEWER_WINDOW_BYTES = 512 * 1024, /* on its way to a client */
-    PIECE_BYTES = 64 * 1024,
     VIEWER_STALL_MS = 30 * 1000,
     TERMINAL_ALONE_MS = 3600 * 1000,
     TERMINAL_ENDED_MS = 60 * 1000, /* so that who comes back learns how it ended */
@@ -37,13 +35,6 @@ enum {
     CLOSE_NORMAL = 1000,
     CLOSE_POLICY = 1008,
     CLOSE_TRY_AGAIN = 1013,
-};
-
-struct ring {
-    uint8_t *data;
-    size_t capacity;
-    uint64_t start; /* the oldest byte that is kept, counted from the first there ever was */
-    uint64_t end;
 };
 
 struct terminal {
@@ -83,57 +74,12 @@ struct input {
     uint64_t socket;
 };
 
-/* The ring */
-
-static void ring_grow(struct ring *r, size_t more)
-{
-    size_t kept = (size_t)(r->end - r->start);
-    size_t capacity = r->capacity == 0 ? RING_BYTES_MIN : r->capacity;
-    while (capacity < kept + more && capacity < RING_BYTES_MAX) {
-        capacity *= 2;
-    }
-    if (capacity == r->capacity) {
-        return;
-    }
-    uint8_t *data = mem_alloc(capacity);
-    for (uint64_t at = r->start; at < r->end; at++) {
-        data[at % capacity] = r->data[at % r->capacity];
-    }
-    mem_free(r->data);
-    r->data = data;
-    r->capacity = capacity;
-}
-
-static void ring_put(struct ring *r, struct slice bytes)
-{
-    ring_grow(r, bytes.len);
-    PRE(bytes.len <= r->capacity);
-    size_t at = (size_t)(r->end % r->capacity);
-    size_t first = r->capacity - at < bytes.len ? r->capacity - at : bytes.len;
-    memcpy(r->data + at, bytes.data, first);
-    memcpy(r->data, bytes.data + first, bytes.len - first);
-    r->end += bytes.len;
-    if (r->end - r->start > r->capacity) {
-        r->start = r->end - r->capacity;
-    }
-}
-
-/* What is kept from there on, as far as it lies in one piece. */
-static struct slice ring_at(const struct ring *r, uint64_t cursor)
-{
-    size_t at = (size_t)(cursor % r->capacity);
-    size_t n = r->capacity - at;
-    n = r->end - cursor < n ? (size_t)(r->end - cursor) : n;
-    return slice_of(r->data + at, n < PIECE_BYTES ? n : PIECE_BYTES);
-}
-
 /* Viewers */
 
 static struct actor_socket *socket_of(const struct terminal *t, uint64_t id)
 {
     struct socket_set *set = socket_sets_find(t->box->host->sockets, &t->box->identity);
-    struct actor_socket *s = set != NULL ? socket_set_find(set, id) : NULL;
-    return s;
+    return set != NULL ? socket_set_find(set, id) : NULL;
 }
 
 static struct actor_socket *viewer_socket(const struct viewer *v)
@@ -175,7 +121,7 @@ static void send(struct viewer *v, bool is_text, struct slice text)
     }
 }
 
-static void say(struct viewer *v, const char *format, ...) PRINTF_LIKE(2, 3);
+PRINTF_LIKE(2, 3)
 static void say(struct viewer *v, const char *format, ...)
 {
     char text[256];
@@ -198,12 +144,6 @@ static void viewer_close(struct viewer *v, uint16_t code, const char *reason)
     }
 }
 
-static int exit_code(const struct terminal *t)
-{
-    int status = t->spawn.status;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
 /* It may be gone then: once it has seen the end. */
 static void feed(struct viewer *v)
 {
@@ -220,7 +160,9 @@ static void feed(struct viewer *v)
         v->cursor += piece.len;
     }
     if (t->has_ended && v->cursor == r->end) {
-        say(v, "{\"type\":\"exit\",\"code\":%d}", exit_code(t));
+        int status = t->spawn.status;
+        say(v, "{\"type\":\"exit\",\"code\":%d}",
+            WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
         viewer_close(v, CLOSE_NORMAL, "");
     }
 }
@@ -464,14 +406,6 @@ static void on_closed(struct machine_spawn *s, int error, bool of_folder)
     }
 }
 
-static void hang_up(struct terminal *t)
-{
-    t->is_freed_when_closed = true;
-    pty_free(t->pty);
-    t->pty = NULL;
-    machine_spawn_abandon(&t->spawn);
-}
-
 static void look_at_viewers(struct terminal *t, uint64_t now_ms)
 {
     LIST_FOREACH_SAFE (link, &t->viewers) {
@@ -498,7 +432,10 @@ void terminals_look(struct box *b)
             (t->ring.end == t->ring.start || t->alone_ms + TERMINAL_ENDED_MS <= now_ms)) {
             terminal_free(t);
         } else if (!t->has_ended && t->alone_ms + TERMINAL_ALONE_MS <= now_ms) {
-            hang_up(t);
+            t->is_freed_when_closed = true;
+            pty_free(t->pty);
+            t->pty = NULL;
+            machine_spawn_abandon(&t->spawn);
         }
     }
 }
@@ -543,7 +480,6 @@ static struct terminal *terminal_new(struct box *b, uint32_t columns, uint32_t r
     return t;
 }
 
-/* The size is kept in the query until the machine runs. */
 struct wanted {
     uint64_t columns;
     uint64_t rows;

@@ -206,9 +206,10 @@ uint32_t decode_sandbox_timeout_ms(const struct request *r, uint32_t timeout_ms)
     uint64_t own_ms;
     if (sandbox_what_decode(bytes_slice(r->body), &what) != ERR_OK ||
         (what.verb != SANDBOX_VERB_EXEC && what.verb != SANDBOX_VERB_WAIT &&
-         what.verb != SANDBOX_VERB_CONTEXT_RUN) || what.body.len == 0 ||
-        value_type(what.body) != VALUE_MAP || !value_member(what.body, "timeout_ms", &doc) ||
-        !value_get_uint(doc, &own_ms) || own_ms + TIMEOUT_SLACK_MS <= timeout_ms) {
+         what.verb != SANDBOX_VERB_CONTEXT_RUN) ||
+        what.body.len == 0 || value_type(what.body) != VALUE_MAP ||
+        !value_member(what.body, "timeout_ms", &doc) || !value_get_uint(doc, &own_ms) ||
+        own_ms + TIMEOUT_SLACK_MS <= timeout_ms) {
         return timeout_ms;
     }
     return own_ms > 24 * 3600 * 1000 ? timeout_ms : (uint32_t)own_ms + TIMEOUT_SLACK_MS;

@@ -73,7 +73,8 @@ size_t listener_conn_count(const struct listener *l);
 
 /* Reads what came and writes what became ready: from the worker's uv_prepare, in each iteration. */
 void listener_serve(struct listener *l);
-bool listener_write(struct listener *l); /* what became ready to be sent since; false: nothing had */
+bool listener_write(
+    struct listener *l); /* what became ready to be sent since; false: nothing had */
 
 /* Stops accepting; connections finish the exchanges they have; after grace_ms they are cut. `cb`
  * is called when none is left, never from inside this call. */

@@ -304,10 +304,8 @@ static enum err set_without(struct options *o, const char *value, char detail[OP
 /* Beside the program, as in a build; else where they are installed. */
 static bool is_domain(const char *text)
 {
-    enum { DOMAIN_CHARS_MAX = 200 };
     size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.");
-    return n > 0 && n <= DOMAIN_CHARS_MAX && text[n] == '\0' && text[0] != '.' &&
-           text[n - 1] != '.';
+    return n > 0 && n <= 200 && text[n] == '\0' && text[0] != '.' && text[n - 1] != '.';
 }
 
 static void default_image_dir(struct options *o)
@@ -361,8 +359,7 @@ static enum err set_flag(struct options *o, int flag, const char *name, const ch
         return ERR_OK;
     case FLAG_PREVIEW_DOMAIN:
         replace(&o->preview_domain, value);
-        return is_domain(value) ? ERR_OK
-                                : bad(detail, "--preview-domain: not the name of a domain");
+        return is_domain(value) ? ERR_OK : bad(detail, "--preview-domain: not a domain");
     case FLAG_IMAGE_DIR:
         replace(&o->image_dir, value);
         return *value != '\0' && strlen(value) < SANDBOX_PATH_BYTES

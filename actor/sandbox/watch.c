@@ -22,14 +22,15 @@ enum {
     MOVE_WAIT_MS = 20, /* for the other half of a move */
     EVENTS_BYTES = 64 * 1024,
     PATH_BYTES = 4096,
+    WATCHED_PATH_BYTES = 1024, /* of a folder; below longer ones it does not see */
     WATCHED = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
               IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW |
               IN_EXCL_UNLINK,
 };
 
 struct watched {
-    int wd;     /* 0: free */
-    char *path; /* below the root; "" is the root itself */
+    int wd;                        /* 0: free */
+    char path[WATCHED_PATH_BYTES]; /* below the root; "" is the root itself */
 };
 
 static int notify;
@@ -100,6 +101,10 @@ static bool add(const char *path, int *ret_error)
 {
     char whole[2 * PATH_BYTES];
     (void)snprintf(whole, sizeof whole, "%s%s%s", root, *path != '\0' ? "/" : "", path);
+    if (strlen(path) >= WATCHED_PATH_BYTES) {
+        *ret_error = ENOSPC;
+        return false;
+    }
     int wd = inotify_add_watch(notify, whole, WATCHED);
     if (wd < 0) {
         *ret_error = errno;
@@ -117,11 +122,9 @@ static bool add(const char *path, int *ret_error)
         *ret_error = ENOSPC;
         return false;
     }
-    free(w->path);
-    w->path = strdup(path);
-    w->wd = w->path != NULL ? wd : 0;
-    *ret_error = w->path != NULL ? 0 : ENOMEM;
-    return w->path != NULL;
+    w->wd = wd;
+    (void)snprintf(w->path, sizeof w->path, "%s", path);
+    return true;
 }
 
 static bool is_folder_at(int at, const struct dirent *e)
@@ -191,12 +194,14 @@ static void rename_below(const char *from, const char *to)
             continue;
         }
         const char *rest = list[i].path + strlen(from);
-        if (join(path, to, *rest == '/' ? rest + 1 : rest)) {
-            free(list[i].path);
-            list[i].path = strdup(path);
-        }
-        if (list[i].path == NULL) {
-            _exit(ENOMEM);
+        bool fits =
+            join(path, to, *rest == '/' ? rest + 1 : rest) && strlen(path) < WATCHED_PATH_BYTES;
+        if (fits) {
+            memcpy(list[i].path, path, strlen(path) + 1);
+        } else {
+            (void)inotify_rm_watch(notify, list[i].wd);
+            list[i].wd = 0;
+            tell(SANDBOX_CHANGE_RESYNC, true, to, "");
         }
     }
 }

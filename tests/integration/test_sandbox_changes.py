@@ -61,73 +61,73 @@ class Changes:
 
 
 def test_each_change_is_an_event(node, box):
-    box.sh("mkdir /root/w")
-    with contextlib.closing(Changes(node, box, "/root/w")) as changes:
-        box.sh("echo a > /root/w/f")
-        assert changes.until("modify", "/root/w/f")[0] == ("create", "/root/w/f")
-        box.sh("chmod 600 /root/w/f")
-        changes.until("attrib", "/root/w/f")
-        box.sh("mv /root/w/f /root/w/g")
+    box.sh("mkdir /opt/w")
+    with contextlib.closing(Changes(node, box, "/opt/w")) as changes:
+        box.sh("echo a > /opt/w/f")
+        assert changes.until("modify", "/opt/w/f")[0] == ("create", "/opt/w/f")
+        box.sh("chmod 600 /opt/w/f")
+        changes.until("attrib", "/opt/w/f")
+        box.sh("mv /opt/w/f /opt/w/g")
         while True:
             name, data = changes.next()
             if name == "move":
                 break
-        assert data == {"path": "/root/w/g", "from": "/root/w/f", "type": "file"}
-        box.sh("rm /root/w/g")
-        changes.until("delete", "/root/w/g")
+        assert data == {"path": "/opt/w/g", "from": "/opt/w/f", "type": "file"}
+        box.sh("rm /opt/w/g")
+        changes.until("delete", "/opt/w/g")
 
 
 def test_folders_that_appear_are_watched(node, box):
-    box.sh("mkdir /root/w")
-    with contextlib.closing(Changes(node, box, "/root/w")) as changes:
-        box.sh("mkdir -p /root/w/a/b/c && echo x > /root/w/a/b/c/f")
-        found = changes.until("create", "/root/w/a/b/c/f")
-        for path in ("/root/w/a", "/root/w/a/b", "/root/w/a/b/c"):
+    box.sh("mkdir /opt/w")
+    with contextlib.closing(Changes(node, box, "/opt/w")) as changes:
+        box.sh("mkdir -p /opt/w/a/b/c && echo x > /opt/w/a/b/c/f")
+        found = changes.until("create", "/opt/w/a/b/c/f")
+        for path in ("/opt/w/a", "/opt/w/a/b", "/opt/w/a/b/c"):
             assert ("create", path) in found
-        box.sh("mv /root/w/a /root/w/z && echo y > /root/w/z/b/c/new")
-        changes.until("create", "/root/w/z/b/c/new")
-        box.sh("mkdir -p /root/in/x; echo 1 > /root/in/x/y; mv /root/in /root/w/")
-        changes.until("create", "/root/w/in/x/y")
-        box.sh("mv /root/w/in /root/out; echo 2 > /root/out/x/z; touch /root/w/last")
-        found = changes.until("create", "/root/w/last")
-        assert ("delete", "/root/w/in") in found and not any("z" in path[-2:] for _, path in found)
+        box.sh("mv /opt/w/a /opt/w/z && echo y > /opt/w/z/b/c/new")
+        changes.until("create", "/opt/w/z/b/c/new")
+        box.sh("mkdir -p /opt/in/x; echo 1 > /opt/in/x/y; mv /opt/in /opt/w/")
+        changes.until("create", "/opt/w/in/x/y")
+        box.sh("mv /opt/w/in /opt/out; echo 2 > /opt/out/x/z; touch /opt/w/last")
+        found = changes.until("create", "/opt/w/last")
+        assert ("delete", "/opt/w/in") in found and not any("z" in path[-2:] for _, path in found)
 
 
 def test_without_recursive_only_the_folder_itself(node, box):
-    box.sh("mkdir -p /root/w/a")
-    with contextlib.closing(Changes(node, box, "/root/w", recursive=False)) as changes:
-        box.sh("touch /root/w/a/f /root/w/g")
-        found = changes.until("create", "/root/w/g")
-        assert ("create", "/root/w/a/f") not in found
+    box.sh("mkdir -p /opt/w/a")
+    with contextlib.closing(Changes(node, box, "/opt/w", recursive=False)) as changes:
+        box.sh("touch /opt/w/a/f /opt/w/g")
+        found = changes.until("create", "/opt/w/g")
+        assert ("create", "/opt/w/a/f") not in found
 
 
 def test_git_and_node_modules_are_passed_over(node, box):
-    box.sh("mkdir -p /root/w/.git /root/w/node_modules")
-    with contextlib.closing(Changes(node, box, "/root/w")) as changes:
-        box.sh("touch /root/w/.git/x /root/w/node_modules/y /root/w/z")
-        assert changes.until("create", "/root/w/z") == [("create", "/root/w/z")]
+    box.sh("mkdir -p /opt/w/.git /opt/w/node_modules")
+    with contextlib.closing(Changes(node, box, "/opt/w")) as changes:
+        box.sh("touch /opt/w/.git/x /opt/w/node_modules/y /opt/w/z")
+        assert changes.until("create", "/opt/w/z") == [("create", "/opt/w/z")]
 
 
 def test_events_that_are_lost_are_a_resync(node, box):
-    box.sh("mkdir /root/w")
-    with contextlib.closing(Changes(node, box, "/root/w")) as changes:
-        box.sh("cd /root/w; python3 -c 'import os\nfor i in range(60000):\n open(f\"f{i}\", \"w\").close()\n"
+    box.sh("mkdir /opt/w")
+    with contextlib.closing(Changes(node, box, "/opt/w")) as changes:
+        box.sh("cd /opt/w; python3 -c 'import os\nfor i in range(60000):\n open(f\"f{i}\", \"w\").close()\n"
                " os.unlink(f\"f{i}\")'; touch last", timeout_ms=60000)
         names = set()
         while "resync" not in names:
             names.add(changes.next()[0])
-        box.sh("touch /root/w/after")
-        changes.until("create", "/root/w/after")
+        box.sh("touch /opt/w/after")
+        changes.until("create", "/opt/w/after")
 
 
 def test_it_ends_with_its_folder_and_its_sandbox(node, box):
-    box.sh("mkdir /root/w")
-    changes = Changes(node, box, "/root/w")
-    box.sh("rm -r /root/w")
+    box.sh("mkdir /opt/w")
+    changes = Changes(node, box, "/opt/w")
+    box.sh("rm -r /opt/w")
     found = []
     while (event := changes.next()) is not None:
         found.append(event)
-    assert found[-1][0] == "delete" and found[-1][1]["path"] == "/root/w"
+    assert found[-1][0] == "delete" and found[-1][1]["path"] == "/opt/w"
     changes.close()
     other = Changes(node, box, "/")
     assert box.delete().status == 204
