@@ -140,6 +140,7 @@ void box_free_if_over(struct box *b)
 void box_drop(struct box *b)
 {
     b->machine = NULL;
+    outside_close(b);
     b->fetching = NULL;
     if (b->state != BOX_ASLEEP) {
         box_move(b, BOX_ASLEEP);
@@ -243,24 +244,25 @@ static void run_waiting(struct box *b)
     }
 }
 
+void box_is_ready(struct box *b)
+{
+    box_move(b, BOX_RUNNING);
+    b->host->stats.started++;
+    run_waiting(b);
+    box_jobs_go_on(b);
+    disk_warm_up(b->host->disks);
+}
+
 static void on_ready(void *ctx)
 {
     OBJ_CAST(box, ctx, BOX_MAGIC);
-    box_move(box, BOX_RUNNING);
-    box->host->stats.started++;
-    run_waiting(box);
-    box_jobs_go_on(box);
-    disk_warm_up(box->host->disks);
+    outside_begin(box);
 }
 
-/* Here the listeners are handed on to dormouse-egress, once it takes them: until then they are closed, and whatever
- * connects to them is refused. */
 static void on_listeners(void *ctx, const int fds[4])
 {
-    (void)ctx;
-    for (int i = 0; i < 4; i++) {
-        (void)close(fds[i]);
-    }
+    OBJ_CAST(box, ctx, BOX_MAGIC);
+    outside_take(box, fds);
 }
 
 static void on_ended(void *ctx, const char *why)
@@ -270,6 +272,7 @@ static void on_ended(void *ctx, const char *why)
     bool was_starting = b->state == BOX_STARTING;
     b->ask_count++; /* it stays until this is done */
     b->machine = NULL;
+    outside_close(b);
     box_move(b, BOX_ASLEEP);
     processes_ended(b);
     if (was_starting) {

@@ -519,6 +519,7 @@ static void poll_waiters(struct sandbox_host *h)
     }
     LIST_FOREACH_SAFE (link, &h->all) {
         has_some = processes_poll(LIST_ENTRY(link, struct box, link)) || has_some;
+        has_some = outside_look(LIST_ENTRY(link, struct box, link)) || has_some;
     }
     h->next_poll_ms = has_some ? h->now_ms + SANDBOX_POLL_MS : UINT64_MAX;
 }

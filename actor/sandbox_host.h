@@ -42,7 +42,19 @@ struct sandbox_host_stats {
     uint64_t failed;
 };
 
+/* The way out of sandboxes: node/broker.h. */
+struct sandbox_outside {
+    void *ctx;
+    /* Takes the listeners (SANDBOX_FD_PROXY and the rest). NULL: there is no room, and whatever leaves is refused. */
+    void *(*open)(void *ctx, const struct address *actor, const char *name, struct slice rules,
+                  const int fds[4]);
+    void (*close)(void *opened);
+    struct slice (*authority)(void *ctx); /* its certificate, PEM; empty: it is still to be made */
+    const char *const *environment;       /* "NAME=value", each; NULL at the end */
+};
+
 struct sandbox_host {
+    const struct sandbox_outside *outside; /* NULL: there is no way */
     struct registry *registry;
     struct socket_sets *sockets;
     struct machines *machines;

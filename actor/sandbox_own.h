@@ -53,9 +53,14 @@ struct box {
     uint64_t used_ms; /* by a request, last */
     uint64_t busy_ms; /* when something inside was seen to work, last */
     uint64_t cpu_seen_us;
-    uint64_t cpu_before_us;      /* of its machines before */
-    bool is_going;               /* nobody may use it any more: deleted, or the shard is lost */
-    bool loses_disk;             /* and its disk goes with it */
+    uint64_t cpu_before_us;     /* of its machines before */
+    bool is_going;              /* nobody may use it any more: deleted, or the shard is lost */
+    bool loses_disk;            /* and its disk goes with it */
+    void *outside;              /* its way out, while it has a machine; NULL: none */
+    struct machine_spawn trust; /* writes the authority's certificate */
+    bool waits_for_ca;
+    bool is_trusting;            /* that one is under way */
+    uint64_t ca_until_ms;        /* then it is not waited for any more */
     struct sandbox_ask *deleter; /* that waits until nothing of it is left */
 };
 
@@ -116,6 +121,14 @@ void box_drop(struct box *b); /* its loop is gone, and its machine with it */
 
 bool box_has_image(const struct sandbox_host *h, struct slice image);
 void box_begin_wake(struct sandbox_ask *a);
+
+void box_is_ready(struct box *b); /* STARTING: whatever waits runs */
+
+/* sandbox_outside.c: the way out */
+void outside_take(struct box *b, const int fds[4]); /* the launcher's listeners */
+void outside_begin(struct box *b);                  /* then box_is_ready */
+bool outside_look(struct box *b);                   /* false: nothing is waited for */
+void outside_close(struct box *b);
 
 /* sandbox_process.c: processes in the background */
 void process_begin(struct sandbox_ask *a);

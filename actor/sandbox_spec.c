@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "actor/egress_rules.h"
 #include "actor/members.h"
 #include "rpc/value.h"
 
@@ -101,22 +102,17 @@ enum err sandbox_env_check(struct slice env, struct reply *reply)
     return ERR_OK;
 }
 
-static bool has_items(struct slice map, const char *name)
-{
-    struct slice doc;
-    return value_member(map, name, &doc) && value_count(doc) > 0;
-}
-
-/* Nothing leaves a sandbox before the broker takes its listeners: what would allow it is refused, not ignored. */
 static enum err read_egress(struct slice doc, struct sandbox_spec *s, struct reply *reply)
 {
+    const char *why = "";
     if (value_type(doc) != VALUE_MAP) {
         return reply_fail(reply, ERR_BAD_REQUEST, "egress is not an object.");
     }
-    if (has_items(doc, "allow") || has_items(doc, "inject")) {
-        return reply_fail(
-            reply, ERR_NOT_IMPLEMENTED,
-            "Sandboxes have no way out yet: egress.allow and egress.inject are to be empty.");
+    if (doc.len > EGRESS_RULES_BYTES_MAX) {
+        return reply_too_large(reply, "egress_bytes", EGRESS_RULES_BYTES_MAX);
+    }
+    if (egress_rules_check(doc, &why) != ERR_OK) {
+        return reply_fail(reply, ERR_BAD_REQUEST, "egress: %s", why);
     }
     s->egress = doc;
     return ERR_OK;

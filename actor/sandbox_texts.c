@@ -81,8 +81,10 @@ static void put_variables(struct process_texts *t, struct slice env, struct slic
 }
 
 /* The request's win over the sandbox's, and these over ours. */
-static void put_environment(struct process_texts *t, struct slice of_box, struct slice of_request)
+static void put_environment(struct process_texts *t, const struct box *b, struct slice of_request)
 {
+    struct slice of_box = b->spec.env;
+    const char *const *outside = b->host->outside != NULL ? b->host->outside->environment : NULL;
     static const struct {
         const char *name;
         const char *value;
@@ -98,6 +100,13 @@ static void put_environment(struct process_texts *t, struct slice of_box, struct
         if ((of_box.len == 0 || !has_variable(of_box, name)) &&
             (of_request.len == 0 || !has_variable(of_request, name))) {
             put_variable(t, name, slice_of_str(own[i].value));
+        }
+    }
+    for (; outside != NULL && *outside != NULL; outside++) {
+        struct slice name = slice_of(*outside, strcspn(*outside, "="));
+        if ((of_box.len == 0 || !has_variable(of_box, name)) &&
+            (of_request.len == 0 || !has_variable(of_request, name))) {
+            put_text(t, slice_of_str(*outside));
         }
     }
     put_variables(t, of_box, of_request);
@@ -129,7 +138,7 @@ enum err process_texts_read(const struct box *b, struct slice body, struct proce
     put_text(ret, cwd);
     enum err err = put_cmd(ret, cmd, reply);
     if (err == ERR_OK) {
-        put_environment(ret, b->spec.env, env);
+        put_environment(ret, b, env);
     }
     if (err == ERR_OK && ret->bytes.len > TEXTS_BYTES_MAX) {
         err = reply_too_large(reply, "cmd_bytes", TEXTS_BYTES_MAX);
@@ -148,7 +157,7 @@ enum err process_texts_make(const struct box *b, const char *cwd, const struct s
     for (size_t i = 0; i < count; i++) {
         put_text(ret, cmd[i]);
     }
-    put_environment(ret, b->spec.env, env);
+    put_environment(ret, b, env);
     if (ret->bytes.len > TEXTS_BYTES_MAX) {
         process_texts_done(ret);
         return ERR_TOO_LARGE;

@@ -77,6 +77,31 @@ static void send_to_actor(void *ctx, struct request *r, uint32_t timeout_ms)
     }
 }
 
+static void *open_outside(void *ctx, const struct address *actor, const char *name,
+                          struct slice rules, const int fds[EGRESS_BOX_SOCKETS])
+{
+    struct worker *w = ctx;
+    struct broker_box *box;
+    const char *why;
+    const struct broker_who who = {actor->ns, actor->class, actor->id, slice_of_str(name)};
+    return broker_open(&w->broker, &who, rules, fds, &box, &why) == ERR_OK ? box : NULL;
+}
+
+static void close_outside(void *opened)
+{
+    broker_close(opened);
+}
+
+static struct slice authority(void *ctx)
+{
+    struct worker *w = ctx;
+    struct slice pem = broker_ca_pem(&w->broker);
+    if (pem.len == 0) {
+        broker_need_ca(&w->broker);
+    }
+    return pem;
+}
+
 void sandboxes_open(struct sandboxes *s, struct worker *w)
 {
     char folder[SANDBOX_PATH_BYTES];
@@ -90,6 +115,12 @@ void sandboxes_open(struct sandboxes *s, struct worker *w)
                       n->options->image_dir);
     s->host.send = send_to_actor;
     s->host.send_ctx = w;
+    s->outside = (struct sandbox_outside){.ctx = w,
+                                          .open = open_outside,
+                                          .close = close_outside,
+                                          .authority = authority,
+                                          .environment = broker_environment};
+    s->host.outside = &s->outside;
 }
 
 void sandboxes_close(struct sandboxes *s)

@@ -13,6 +13,7 @@ struct sandboxes {
     struct machines machines;
     struct disks disks;
     struct sandbox_host host;
+    struct sandbox_outside outside;
 };
 
 /* Before the workers: what an earlier process has left half done goes. */

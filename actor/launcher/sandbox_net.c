@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { BACKLOG = 128 };
+
 #define TRANSPARENT 0xc6120001U /* 198.18.0.1 */
 
 static struct sockaddr_in address(uint32_t host, uint16_t port)
@@ -65,7 +67,8 @@ static int make_sockets(int fds[SANDBOX_FDS])
         const struct sockaddr_in at = address(wanted[i].host, wanted[i].port);
         int fd = socket(AF_INET, wanted[i].type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         fds[wanted[i].which] = fd;
-        if (fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof at) != 0) {
+        if (fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof at) != 0 ||
+            (wanted[i].type == SOCK_STREAM && listen(fd, BACKLOG) != 0)) {
             return errno;
         }
     }
