@@ -1,8 +1,9 @@
-/* POST .../processes/{pid}/wait: for a port, a line of the log, the end. */
+/* POST .../processes/{pid}/wait: for a port, an answer over HTTP, a line of the log, the end. */
 #include <regex.h>
 #include <string.h>
 
 #include "actor/members.h"
+#include "actor/sandbox_probe.h"
 #include "actor/sandbox_process_own.h"
 #include "base/mem.h"
 #include "rpc/value.h"
@@ -10,6 +11,9 @@
 enum {
     PATTERN_BYTES_MAX = 256,
     PATTERN_LINE_BYTES_MAX = 4096,
+    PATH_BYTES_MAX = 2048,
+    PROBE_MS = 50,           /* between two */
+    PROBE_MS_MAX = 5 * 1000, /* then one that has no answer is given up */
     WAIT_TIMEOUT_MS = 30 * 1000,
     WAIT_TIMEOUT_MS_MAX = 3600 * 1000,
 };
@@ -21,6 +25,13 @@ struct waiter {
     struct sandbox_ask *ask;
     struct process *process;
     uint16_t port; /* 0: not for one */
+    bool has_http; /* for an answer from there: */
+    struct buf path;
+    uint64_t status_from;
+    uint64_t status_to;
+    struct probe *probe; /* under way; NULL: none */
+    uint64_t probe_ms;   /* when it began; the next one not before PROBE_MS after */
+    bool has_answered;
     bool has_pattern;
     regex_t pattern;
     uint64_t offset; /* of the log: looked at before */
@@ -33,6 +44,8 @@ static void waiter_free(struct waiter *w)
         regfree(&w->pattern);
     }
     buf_done(&w->line);
+    buf_done(&w->path);
+    probe_free(w->probe);
     list_remove(&w->link);
     mem_free(w);
 }
@@ -93,11 +106,39 @@ static bool listens(const struct box *b, uint16_t port)
     return false;
 }
 
+static void on_probed(void *ctx, int status)
+{
+    struct waiter *w = ctx;
+    w->probe = NULL;
+    w->has_answered =
+        status > 0 && (uint64_t)status >= w->status_from && (uint64_t)status <= w->status_to;
+}
+
+/* What has been answered shows at the next look. */
+static bool has_been_answered(struct waiter *w)
+{
+    const struct box *b = w->process->box;
+    uint64_t now_ms = w->ask->host->now_ms;
+    if (w->has_answered || b->state != BOX_RUNNING) {
+        return w->has_answered;
+    }
+    if (w->probe != NULL && now_ms >= w->probe_ms + PROBE_MS_MAX) {
+        probe_free(w->probe);
+        w->probe = NULL;
+    }
+    if (w->probe == NULL && now_ms >= w->probe_ms + PROBE_MS && listens(b, w->port)) {
+        w->probe_ms = now_ms;
+        w->probe = probe_new(b->machine, w->port, buf_slice(&w->path), on_probed, w);
+    }
+    return false;
+}
+
 /* It may be gone then. */
 static void waiter_look(struct waiter *w)
 {
     struct process *p = w->process;
     bool is_ready = w->has_pattern ? has_line(w)
+                    : w->has_http  ? has_been_answered(w)
                     : w->port != 0 ? listens(p->box, w->port)
                                    : p->ended_ms != 0;
     if (is_ready) {
@@ -175,6 +216,56 @@ static enum err read_pattern(struct waiter *w, struct slice text, struct reply *
     return ERR_OK;
 }
 
+static bool read_status(struct waiter *w, struct slice range)
+{
+    struct slice doc;
+    struct value_iter it = value_items(range);
+    return value_type(range) == VALUE_ARRAY && value_count(range) == 2 && value_next(&it, &doc) &&
+           value_get_uint(doc, &w->status_from) && value_next(&it, &doc) &&
+           value_get_uint(doc, &w->status_to) && w->status_from >= 100 && w->status_to <= 999 &&
+           w->status_from <= w->status_to;
+}
+
+static bool is_target(struct slice path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        if (path.data[i] <= ' ' || path.data[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return path.len > 0 && path.len <= PATH_BYTES_MAX && path.data[0] == '/';
+}
+
+/* {"port":8080,"path":"/","status":[200,399]} */
+static enum err read_http(struct waiter *w, struct slice doc, struct reply *reply)
+{
+    struct member m[] = {{.name = "port"}, {.name = "path"}, {.name = "status"}};
+    struct slice path = SLICE("/");
+    uint64_t port = 0;
+    enum err err = members_read(doc, m, sizeof m / sizeof m[0], reply);
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (!member_is_given(&m[0]) || !value_get_uint(m[0].doc, &port) || port < 1 ||
+        port > UINT16_MAX) {
+        return reply_fail(reply, ERR_BAD_REQUEST, "http.port is not a number from 1 to 65535.");
+    }
+    if (member_is_given(&m[1]) && (!value_get_str(m[1].doc, &path) || !is_target(path))) {
+        return reply_fail(reply, ERR_BAD_REQUEST,
+                          "http.path is not visible ASCII that begins with a slash.");
+    }
+    w->status_from = 200;
+    w->status_to = 399;
+    if (member_is_given(&m[2]) && !read_status(w, m[2].doc)) {
+        return reply_fail(reply, ERR_BAD_REQUEST,
+                          "http.status is not the first and the last one that will do.");
+    }
+    w->port = (uint16_t)port;
+    w->has_http = true;
+    buf_append_slice(&w->path, path);
+    return ERR_OK;
+}
+
 static enum err read_wait(struct sandbox_ask *a, struct waiter *w, uint64_t *ret_timeout_ms)
 {
     struct member m[] = {{.name = "port"},
@@ -203,7 +294,7 @@ static enum err read_wait(struct sandbox_ask *a, struct waiter *w, uint64_t *ret
                           "It is one of port, http, log and exit that is waited for.");
     }
     if (member_is_given(&m[1])) {
-        return reply_fail(reply, ERR_NOT_IMPLEMENTED, NULL);
+        return read_http(w, m[1].doc, reply);
     }
     if (member_is_given(&m[0]) &&
         (!value_get_uint(m[0].doc, &port) || port < 1 || port > UINT16_MAX)) {

@@ -218,3 +218,25 @@ def test_processes_end_with_the_sandbox(node):
     assert box.delete().status == 204
     thread.join()
     assert answers[0].status in (200, 404)
+
+SERVER = """
+import http.server, os
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if os.path.exists('/ready') and self.path == '/health' else 503); self.end_headers()
+    def log_message(self, *a): pass
+http.server.HTTPServer(('127.0.0.1', 8131), H).serve_forever()
+"""
+
+
+def test_an_answer_over_http_is_waited_for(box):
+    pid = box.client.post(f"{box.path}/processes", json={"cmd": ["python3", "-c", SERVER]}).json["pid"]
+    path = f"{box.path}/processes/{pid}/wait"
+    ask = {"http": {"port": 8131, "path": "/health"}, "timeout_ms": 300}
+    expect_problem(box.client.post(path, json=ask), 504, "timeout", retryable=True)  # it answers 503
+    assert box.client.post(path, json={"http": {"port": 8131, "status": [503, 503]}}).status == 200
+    box.sh("touch /ready")
+    assert box.client.post(path, json={**ask, "timeout_ms": 10000}).status == 200
+    for bad in [{"port": 0}, {"path": "/"}, {"port": 1, "path": "a"}, {"port": 1, "path": "/ b"}, {"port": 1, "status": [1]},
+                {"port": 1, "status": [300, 200]}, {"port": 1, "more": 1}, 7]:
+        expect_problem(box.client.post(path, json={"http": bad}), 400, "bad_request")
