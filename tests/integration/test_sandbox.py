@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 import socket
 import threading
 import time
@@ -304,7 +305,7 @@ def _answers_everywhere(cluster, box):
 def test_a_daemon_of_another_user_has_sandboxes_as_well(tmp_path):
     os.chmod(tmp_path, 0o755)
     for folder in tmp_path.parents:
-        if folder.stat().st_uid == os.geteuid() and "pytest" in folder.name:
+        if not folder.stat().st_mode & stat.S_IXOTH:
             os.chmod(folder, 0o755)
     node = Node(tmp_path / "data", environment={"DORMOUSE_USER": "nobody"})
     with open(f"/proc/{node.pid}/status", encoding="ascii") as f:
