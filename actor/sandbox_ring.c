@@ -42,6 +42,9 @@ void ring_put(struct ring *r, struct slice bytes)
 
 struct slice ring_at(const struct ring *r, uint64_t cursor)
 {
+    if (cursor == r->end) { /* an empty one has no capacity */
+        return SLICE("");
+    }
     size_t at = (size_t)(cursor % r->capacity);
     size_t n = r->capacity - at;
     n = r->end - cursor < n ? (size_t)(r->end - cursor) : n;

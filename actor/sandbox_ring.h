@@ -17,7 +17,7 @@ struct ring {
 };
 
 void ring_put(struct ring *r, struct slice bytes); /* at most RING_BYTES_MAX */
-/* What is kept from there on, as far as it lies in one piece that is not too large. */
+/* What is kept from there on (start to end), as far as it lies in one piece that is not too large. */
 struct slice ring_at(const struct ring *r, uint64_t cursor);
 
 #endif
