@@ -19,6 +19,7 @@ struct http1_reply {
     void *ctx;
     bool is_of_head;
     bool is_over;
+    bool is_upgraded; /* what comes now is not HTTP */
     size_t head_bytes;
     struct buf text;
     struct field fields[HTTP1_REPLY_FIELDS_MAX];
@@ -69,8 +70,11 @@ static int on_value(struct http_parser *p, const char *at, size_t n)
 static int on_head(struct http_parser *p)
 {
     struct http1_reply *r = p->data;
-    struct http_header *list = mem_alloc((r->count + 1) * sizeof *list);
     int status = (int)p->status_code;
+    if (status < 100 || (status == 101 && !p->upgrade)) {
+        return -1; /* no status; or one of a change of protocols without saying to which */
+    }
+    struct http_header *list = mem_alloc((r->count + 1) * sizeof *list);
     bool is_interim = status < 200 && status != 101;
     for (size_t i = 0; i < r->count && !is_interim; i++) {
         uint8_t *name = r->text.data + r->fields[i].name_at;
@@ -82,7 +86,8 @@ static int on_head(struct http_parser *p)
         r->hooks->head(r->ctx, status, list, r->count);
     }
     mem_free(list);
-    return r->is_of_head ? 1 /* no body follows */ : 0;
+    bool is_bodyless = r->is_of_head || is_interim || status == 204 || status == 304;
+    return is_bodyless ? 1 : 0; /* whatever length it says (RFC 9112, section 6.3) */
 }
 
 static int on_body(struct http_parser *p, const char *at, size_t n)
@@ -135,14 +140,19 @@ enum err http1_reply_recv(struct http1_reply *r, struct slice in, size_t *ret_us
         *ret_used = in.len; /* nobody asked for more */
         return ERR_OK;
     }
+    if (r->is_upgraded) {
+        *ret_used = 0;
+        return ERR_OK;
+    }
     *ret_used = http_parser_execute(&r->parser, &settings, (const char *)in.data, in.len);
-    bool is_good = *ret_used == in.len || r->parser.upgrade || r->is_over;
+    r->is_upgraded = r->parser.upgrade && HTTP_PARSER_ERRNO(&r->parser) == HPE_OK;
+    bool is_good = *ret_used == in.len || r->is_upgraded || r->is_over;
     return is_good ? ERR_OK : ERR_CORRUPT;
 }
 
 enum err http1_reply_recv_end(struct http1_reply *r)
 {
-    if (!r->is_over) {
+    if (!r->is_over && !r->is_upgraded) {
         (void)http_parser_execute(&r->parser, &settings, NULL, 0);
     }
     return r->is_over ? ERR_OK : ERR_CORRUPT;

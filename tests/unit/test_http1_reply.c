@@ -97,6 +97,18 @@ static void interim_answers_are_passed_over(void **state)
                 false, ERR_OK, "201 content-length=0;||end");
 }
 
+static void what_has_no_body_has_none_whatever_its_length_says(void **state)
+{
+    (void)state;
+    expect_seen("HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", false, ERR_OK,
+                "304 content-length=4;||end");
+    expect_seen("HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\n", false, ERR_OK,
+                "204 content-length=4;||end");
+    expect_seen("HTTP/1.1 100 Continue\r\nContent-Length: 4\r\n\r\n"
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                false, ERR_OK, "200 content-length=0;||end");
+}
+
 static void what_is_cut_off_or_no_answer_is_corrupt(void **state)
 {
     (void)state;
@@ -105,7 +117,9 @@ static void what_is_cut_off_or_no_answer_is_corrupt(void **state)
         "HTTP/1.1 200 OK\r\nContent-",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na",
         "SSH-2.0-OpenSSH\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
         "HTTP/1.1 2x0 OK\r\n\r\n",
+        "HTTP/1.1 20\n\r\nbody", /* no interim answer, which has none */
         "",
     };
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
@@ -165,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_is_seen_whole_however_it_is_cut),
         cmocka_unit_test(interim_answers_are_passed_over),
+        cmocka_unit_test(what_has_no_body_has_none_whatever_its_length_says),
         cmocka_unit_test(what_is_cut_off_or_no_answer_is_corrupt),
         cmocka_unit_test(after_101_what_follows_is_not_read),
         cmocka_unit_test(heads_are_bounded),
