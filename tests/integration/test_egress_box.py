@@ -535,7 +535,8 @@ def test_what_a_guest_breaks_off_ends_upstream_too(world, box):
 def test_an_upstream_that_breaks_off_is_seen_as_broken_off(world, box):
     world.handler = lambda r: iter([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"])
     result = box.curl("https://api.example.test/", ok=False)
-    assert result.code == 18 and result.body == b"half", result  # CURLE_PARTIAL_FILE
+    # CURLE_PARTIAL_FILE; or CURLE_GOT_NOTHING where the end came before the head had gone on
+    assert (result.code, result.body) in {(18, b"half"), (52, b"")}, result
     world.handler = lambda r: iter([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"])
     assert box.curl("https://api.example.test/", ok=False).code != 0
     world.handler = lambda r: None

@@ -11,6 +11,7 @@ from node import Node
 from sandbox import Sandbox, make
 from test_cluster import make_cluster, three  # noqa: F401  (fixtures)
 from test_websocket import Http2Socket
+from thin import THIN
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +184,7 @@ def test_a_flood_of_output_costs_no_memory(node, box):
             most = max(most, node.memory_bytes() - before)
     assert total >= 1_000_000_000
     print(f"{total / (time.monotonic() - began) / 1e6:.0f} MB/s, {most >> 20} MB")
-    assert most < 24 << 20
+    assert most < (24 if THIN == 1 else 64) << 20  # a sanitizer holds back what was freed
     t.close()
 
 
