@@ -119,6 +119,9 @@ bool outside_look(struct box *b)
     if (!b->waits_for_ca || b->is_trusting) {
         return false;
     }
+    if (b->state != BOX_STARTING && b->state != BOX_RUNNING) {
+        return true; /* frozen: once it goes on; stopping: its end is near */
+    }
     struct slice pem = outside_of(b)->authority(outside_of(b)->ctx);
     bool is_late = b->host->now_ms >= b->ca_until_ms;
     if ((pem.len > 0 && !begin_trust(b, pem)) || (pem.len == 0 && is_late)) {

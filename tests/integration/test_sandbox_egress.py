@@ -86,3 +86,11 @@ def test_rules_that_are_none_are_400(node, rules, why):
     answer = node.client.put("/v1/test/Store/rules/sandboxes/s", json={"egress": rules})
     assert answer.status == (201 if why is None else 400), answer
     assert why is None or why in answer.json["detail"]
+
+
+def test_one_that_sleeps_before_the_authority_is_made_wakes_and_trusts_it(start_node):
+    for _ in range(3):  # the first sandbox of a cluster has it made
+        node = start_node()
+        box = make(node.client)
+        assert node.client.post(f"{box.path}/sleep").status == 200
+        wait_until(lambda: box.run("curl", "-sS", "https://evil.example.org/")["exit_code"] == 0)
