@@ -92,6 +92,17 @@ bool address_is_private(const struct sockaddr *address)
     return true;
 }
 
+bool address_text_is_private(const char *address)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, address, &v4.sin_addr) == 1) {
+        return address_is_private((const struct sockaddr *)&v4);
+    }
+    return inet_pton(AF_INET6, address, &v6.sin6_addr) != 1 ||
+           address_is_private((const struct sockaddr *)&v6);
+}
+
 /* curl has brought numbers such as 0x7f.1 and 2130706433 into the dotted form. */
 static bool host_is_private(const char *host)
 {

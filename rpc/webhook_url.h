@@ -19,5 +19,7 @@ enum err webhook_url_check(struct slice url, bool allow_private,
 
 /* Other families than IPv4 and IPv6 count as private: nobody asked for them. */
 bool address_is_private(const struct sockaddr *address);
+/* Likewise of an address as text; what is none counts as private. */
+bool address_text_is_private(const char *address);
 
 #endif

@@ -2,8 +2,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <arpa/inet.h>
-
 #include "actor/egress/egress.h"
 #include "actor/egress/field.h"
 #include "actor/egress/guest.h"
@@ -87,17 +85,6 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose, struct cur
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-static bool is_private_text(const char *address)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    if (inet_pton(AF_INET, address, &v4.sin_addr) == 1) {
-        return address_is_private((const struct sockaddr *)&v4);
-    }
-    return inet_pton(AF_INET6, address, &v6.sin6_addr) != 1 ||
-           address_is_private((const struct sockaddr *)&v6);
-}
-
 /* A connection that was kept was opened under rules that may have allowed more. */
 static int on_request(void *user, char *peer, char *self, int peer_port, int self_port)
 {
@@ -105,7 +92,7 @@ static int on_request(void *user, char *peer, char *self, int peer_port, int sel
     (void)self;
     (void)peer_port;
     (void)self_port;
-    if (!relay->rules->rules.allow_private && is_private_text(peer)) {
+    if (!relay->rules->rules.allow_private && address_text_is_private(peer)) {
         relay->refused = true;
         return CURL_PREREQFUNC_ABORT;
     }

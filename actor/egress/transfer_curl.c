@@ -3,8 +3,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <arpa/inet.h>
-
 #include "actor/egress/egress.h"
 #include "actor/egress/field.h"
 #include "actor/egress/pool.h"
@@ -71,17 +69,6 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose, struct cur
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-static bool is_private_text(const char *address)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    if (inet_pton(AF_INET, address, &v4.sin_addr) == 1) {
-        return address_is_private((const struct sockaddr *)&v4);
-    }
-    return inet_pton(AF_INET6, address, &v6.sin6_addr) != 1 ||
-           address_is_private((const struct sockaddr *)&v6);
-}
-
 /* A request goes out on a connection. Its peer was checked when it was opened; it is once more, for one that
  * was kept. libcurl asks again by itself where a kept connection ends without an answer: not what may have
  * had an effect. */
@@ -91,7 +78,7 @@ static int on_request(void *user, char *peer, char *self, int peer_port, int sel
     (void)self;
     (void)peer_port;
     (void)self_port;
-    if (!transfer->fetch.allow_private && is_private_text(peer)) {
+    if (!transfer->fetch.allow_private && address_text_is_private(peer)) {
         transfer->refused = true;
         return CURL_PREREQFUNC_ABORT;
     }
